@@ -1,0 +1,134 @@
+"""Commands that ask the proxy: is the new container routed, is the old one out, who is still connected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import docker, sockets, traefik
+from ..config.model import Role
+from ..cutover import CutOver, Old
+from ..docker import Container
+from ..errors import BootError
+from ..shell import Command, Question, look
+from ..traefik import Proxy
+from . import host
+from .app import hundredths
+
+ASK = (host.CLOCK, host.ASK_PROXY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How one container is seen through the proxy: who asks, at which addresses, and what Traefik calls it.
+
+    ``by`` is ``host`` or the id of a container with a tool in it; ``urls`` are the proxy's entry points;
+    ``api`` is the base of its API, None where it is off.
+    """
+
+    by: str
+    urls: tuple[str, ...]
+    api: str | None
+    network: str
+    address: str
+
+
+def find() -> Question[Container | None]:
+    """The container called ``traefik``, running or not."""
+    words = ("k_inspect", docker.CONTAINER_FORMAT, "--all", "--filter", "name=^/?traefik$")
+    command = look("look at traefik", *words, uses=(host.INSPECT,))
+    return Question(command, lambda text: next((c for c in docker.containers(text) if c.name == "traefik"), None))
+
+
+def way(proxy: Proxy, container: Container, cutover: CutOver, host_tool: str | None) -> Way:
+    """How ``container`` is reached by ``proxy``. Raises ``BootError`` where they share no network."""
+    network = _shared_network(proxy, container, cutover.labels)
+    if proxy.host_network or container.network_mode == "host":
+        proxy_address = container.gateways.get(network) or "127.0.0.1"
+    else:
+        proxy_address = proxy.container.networks.get(network, "")
+    return Way(
+        by="host" if host_tool else container.id,
+        urls=tuple(_urls(proxy, cutover, proxy_address)),
+        api=f"http://{proxy_address}:{proxy.api_port}" if proxy.api_port else None,
+        network=network,
+        address=f"{container.networks.get(network, '')}:{cutover.port}",
+    )
+
+
+def routed(identifier: str, nonce: str, names: tuple[str, ...], service: str, way: Way, deadline: float, name: str = "wait for proxy") -> Command:
+    """Waits until Docker calls it healthy and the proxy acknowledges it, by nonce and by API where each can be asked."""
+    urls = way.urls if nonce != "-" else ()
+    words = ("k_routed", way.by, identifier, hundredths(deadline), nonce, way.api or "-", " ".join(names), service, way.address, *urls)
+    return look(name, *words, uses=(*ASK, host.ROUTED), limit=deadline + 30.0)
+
+
+def out(old: Old, service: str, way: Way, port: int, proxy: Proxy) -> Command:
+    """Waits until Docker no longer calls it healthy and the proxy has let it go."""
+    deadline = old.container.unhealthy_within + 2 * proxy.throttle + 10.0
+    words = (
+        *("k_out", way.by, old.container.id, hundredths(deadline), old.nonce or "-", way.api or "-", service),
+        *(address_of(old, way, port), f"{proxy.assumed_delay:g}", *way.urls),
+    )
+    return look("wait until out", *words, uses=(*ASK, host.OUT), limit=deadline + 30.0)
+
+
+def address_of(old: Old, way: Way, port: int) -> str:
+    """Where Traefik finds an old container."""
+    networks = old.container.networks
+    return f"{networks.get(way.network) or next(iter(networks.values()), '')}:{port}"
+
+
+def drain(old: Old, role: Role, port: int, proxy: Proxy) -> Command:
+    """Waits until no connection from the proxy is open on the old one, at most ``drain_timeout``."""
+    limit = role.drain_timeout if proxy.idle_timeout <= 2.0 else min(role.drain_timeout, 10.0)
+    near = old.container.gateways if proxy.host_network else proxy.container.networks
+    addresses = [address for address in near.values() if address]
+    container = old.container
+    words = ("k_drain", container.id, str(container.pid), sockets.port_hex(port), hundredths(limit), *map(sockets.address_hex, addresses))
+    return look("drain", *words, uses=(host.CLOCK, host.DRAIN), limit=limit + 30.0)
+
+
+def service_of(old: Old) -> str:
+    """What Traefik calls an old container's service."""
+    names = traefik.services(old.container.labels)
+    return names[0] if names else "-"
+
+
+def _urls(proxy: Proxy, cutover: CutOver, address: str) -> list[str]:
+    public = {name: port for name, port in proxy.entry_points.items() if name != "traefik"} or {"http": 80}
+    names = [name.lower() for name in cutover.main.entry_points] or list(public)
+    found = []
+    for name in names:
+        if name in public:
+            secure = cutover.main.tls or name in proxy.secure_entry_points
+            found.append(f"{'https' if secure else 'http'}://{address}:{public[name]}")
+    return found if address else []
+
+
+def _shared_network(proxy: Proxy, container: Container, labels: object) -> str:
+    theirs, ours = proxy.container.networks, container.networks
+    named = container.labels.get("traefik.docker.network") or proxy.network
+    shared = list(ours) if proxy.host_network else [name for name in ours if name in theirs]
+    if named:
+        if named in shared:
+            return named
+        raise BootError(
+            f"Traefik is told to use the network “{named}”, which is not shared: "
+            f"the container is in {_listed(ours)}, Traefik in {_listed(theirs)}.",
+            hint="Put both into it (options: {network: …}) or change traefik.docker.network.",
+        )
+    if not shared:
+        raise BootError(
+            f"Traefik cannot reach the new container: it is in {_listed(ours)}, Traefik in {_listed(theirs)}.",
+            hint="Put both into one network (options: {network: …} for the role and for traefik).",
+        )
+    if len(shared) > 1:
+        raise BootError(
+            f"The new container and Traefik share several networks ({_listed(shared)}), and Traefik would take any of them.",
+            hint="Name one with the label traefik.docker.network.",
+        )
+    return shared[0]
+
+
+def _listed(names: object) -> str:
+    return ", ".join(names) or "none" if isinstance(names, (dict, list)) else str(names)

@@ -1,0 +1,49 @@
+"""Commands about a host itself: where home is, what is there, the audit line, files."""
+
+from __future__ import annotations
+
+from ..shell import Command, Question, Secret, Word, look
+from . import host
+
+
+def home() -> Question[str]:
+    """The login directory, absolute: asked once, so that every path is absolute from then on."""
+    return Question(look("where home is", "pwd", "-P"), lambda text: text.strip())
+
+
+def tool() -> Question[str | None]:
+    """The first program on the host that can fetch an address."""
+    script = 'k_tool() { for k_t in "$@"; do if command -v "$k_t" >/dev/null 2>&1; then echo "$k_t"; return 0; fi; done; return 0; }'
+    return Question(look("find a fetch tool", "k_tool", *host.FETCH_TOOLS, uses=(script,)), lambda text: text.strip() or None)
+
+
+def write_file(path: str, content: Word, name: str = "write file") -> Command:
+    """Writes a file that only its owner can read, in one instant: a broken upload leaves the old one."""
+    return Command(name=name, words=("k_write", path), stdin=content, uses=(host.WRITE,))
+
+
+def touch_env_file(path: str) -> Command:
+    """Makes an empty env file where there is none, so that ``--env-file`` finds one."""
+    return Command(name="env file", words=("k_touch", path), uses=('k_touch() { [ -e "$1" ] || { umask 077; mkdir -p "${1%/*}" && : >"$1"; }; }',))
+
+
+def audit(path: str, tags: tuple[str, ...], text: str) -> Command:
+    """One line in Kamal's audit log: the host's time, the tags, the text. A full disk must not stop a boot here."""
+    line = "".join(f" [{tag}]" for tag in tags if tag) + f" {text}"
+    printable = "".join(c if c.isprintable() else "?" for c in line)[:2000]
+    return Command(name="audit", words=("k_audit", path, printable), uses=(host.WRITE,), may_fail=True)
+
+
+def audit_path(service: str, destination: str | None, run_directory: str) -> str:
+    """Kamal's audit file on the host."""
+    return f"{run_directory}/{'-'.join(filter(None, (service, destination)))}-audit.log"
+
+
+def remove_directory(path: str) -> Command:
+    """Removes a directory of ours."""
+    return Command(name="tidy up", words=("rm", "-rf", "--", path), may_fail=True)
+
+
+def env_text(values: dict[str, Secret]) -> Secret:
+    """Secrets as Docker's ``--env-file`` wants them: as they are, one a line."""
+    return Secret("".join(f"{key}={value.value}\n" for key, value in values.items()))

@@ -1,0 +1,45 @@
+"""A dry run: looks for real, changes nothing, and says what would run."""
+
+from __future__ import annotations
+
+from .executor import Abort, Executor, OnLine, OnResult, never
+from .script import Script
+from .shell import Command, Result
+
+WOULD = "would run"
+
+
+class DryRunExecutor:
+    """Passes on what only looks, until the first change of a host; from then on each command is answered as if it
+    had gone well (``Command.example``), since what it would look at is not there.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._changed: set[str] = set()
+
+    def run(
+        self, host: str, script: Script, on_result: OnResult, on_line: OnLine, abort: Abort = never
+    ) -> tuple[Result, ...]:
+        """See ``Executor.run``. A command that would run is told with ``stderr`` “would run”."""
+        if not script.changes and host not in self._changed:
+            return self._executor.run(host, script, on_result, on_line, abort)
+        if script.changes:
+            self._changed.add(host)
+        results = []
+        number = 0
+        for section in script.sections:
+            for step in section.steps:
+                results.append(_as_if(step))
+                on_result(number, results[-1])
+                number += 1
+            number += len(section.undo)
+        return tuple(results)
+
+    def close(self) -> None:
+        """Lets the connections go."""
+        self._executor.close()
+
+
+def _as_if(step: Command) -> Result:
+    return Result(name=step.name, line=str(step), exited=0, stdout=step.example, stderr=WOULD)

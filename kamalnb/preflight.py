@@ -1,0 +1,182 @@
+"""What a run has to know before it changes anything: all problems of all hosts at once. Nothing here may do I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import traefik
+from .commands import app, proxy
+from .config.model import Config, Role
+from .docker import Container, Image
+from .errors import Unclear
+from .flow import Flow, Run
+from .script import Script
+from .shell import Question, Result, look
+from .traefik import Proxy
+
+FULL = 300 * 1024
+"""KiB below which a disk counts as full."""
+LOW = 2 * 1024 * 1024
+"""KiB below which a disk is worth a warning."""
+CLOCK_APART = 30.0
+OLDEST_DOCKER = (1, 40)
+OLDEST_TRAEFIK = {2: (2, 11, 31), 3: (3, 6, 1)}
+"""Older ones cannot talk to Docker 29 (traefik#12253)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at. ``verdict`` is ok, warning or failed; ``fix`` is what to do."""
+
+    host: str
+    name: str
+    verdict: str
+    sentence: str
+    fix: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """It stops a boot."""
+        return self.verdict == "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """One host before a run: its checks, and what versions it has."""
+
+    host: str
+    checks: tuple[Check, ...] = ()
+    images: tuple[Image, ...] = ()
+    containers: tuple[Container, ...] = ()
+    proxy: Proxy | None = None
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """What stops a boot there."""
+        return tuple(check for check in self.checks if check.failed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What Docker and the system of a host say of themselves."""
+
+    api: tuple[int, ...]
+    version: str
+    free: tuple[tuple[str, int], ...] = field(default=())
+    clock: float = 0.0
+
+
+def survey(config: Config, host: str, roles: tuple[Role, ...], now: float) -> Flow[Survey]:
+    """Looks at ``host`` in one round trip. ``now`` is the controller's time in seconds since 1970."""
+    questions: tuple[Question[Any], ...] = (_docker(), _disk(), _clock(), app.images(config.repository), app.containers(config.service), proxy.find())
+    script = Script.of(*(question.command.failing_ok() for question in questions))
+    results: tuple[Result, ...] = yield Run(script)
+    if not results or not results[0].ok:
+        return Survey(host=host, checks=(_no_docker(host, results),))
+    if len(results) < len(questions) or not all(result.ok for result in results):
+        return Survey(host=host, checks=(_broken(host, results),))
+    answers = [question.parse(result.stdout) for question, result in zip(questions, results, strict=True)]
+    (api, version), free, clock, images, containers, found = answers
+    facts = Facts(api=api, version=version, free=free, clock=clock)
+    running = traefik.proxy(found) if found is not None and found.status == "running" else None
+    checks = (*_host_checks(host, facts, now), *_traefik_checks(host, roles, found))
+    return Survey(host=host, checks=checks, images=images, containers=containers, proxy=running)
+
+
+def _docker() -> Question[tuple[tuple[int, ...], str]]:
+    command = look("docker", "docker", "version", "--format", "{{json .Server}}")
+    return Question(command, _docker_version)
+
+
+def _docker_version(text: str) -> tuple[tuple[int, ...], str]:
+    try:
+        server = json.loads(text)
+        return tuple(int(part) for part in server["ApiVersion"].split(".")), server["Version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unclear("docker", text, "no server version in it") from error
+
+
+def _disk() -> Question[tuple[tuple[str, int], ...]]:
+    script = "k_disk() { df -Pk \"$(docker info --format '{{.DockerRootDir}}')\" . | tail -n +2; }"
+    return Question(look("disk", "k_disk", uses=(script,)), _free)
+
+
+def _free(text: str) -> tuple[tuple[str, int], ...]:
+    """Mount points and their free KiB, from ``df -P``."""
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    if not rows or any(len(row) < 6 or not row[3].lstrip("-").isdigit() for row in rows):
+        raise Unclear("disk", text, "not what df -P prints")
+    return tuple(dict.fromkeys((" ".join(row[5:]), int(row[3])) for row in rows))
+
+
+def _clock() -> Question[float]:
+    return Question(look("clock", "date", "+%s"), lambda text: float(text.strip() or "nan"))
+
+
+def _no_docker(host: str, results: tuple[Result, ...]) -> Check:
+    said = (results[0].stderr.strip().splitlines() or ["no answer"])[0] if results else "no answer"
+    if "permission denied" in said.lower():
+        fix = "Put the login user into the docker group on that host: sudo usermod -aG docker USER, then log in again."
+    elif results and results[0].exited == 127:
+        fix = "Install Docker on that host."
+    else:
+        fix = "Start Docker on that host: sudo systemctl start docker."
+    return Check(host=host, name="docker", verdict="failed", sentence=f"Docker does not answer: {said}", fix=fix)
+
+
+def _broken(host: str, results: tuple[Result, ...]) -> Check:
+    bad = next((result for result in results if not result.ok), results[-1])
+    said = (bad.stderr.strip().splitlines() or ["no answer"])[-1]
+    return Check(host=host, name=bad.name, verdict="failed", sentence=f"“{bad.name}” failed: {said}", fix=f"Try it there: {bad.line[:120]}")
+
+
+def _host_checks(host: str, facts: Facts, now: float) -> Iterator[Check]:
+    if facts.api < OLDEST_DOCKER:
+        fix = "Upgrade Docker there to 19.03 or newer."
+        yield Check(host=host, name="docker", verdict="failed", sentence=f"Docker {facts.version} is too old.", fix=fix)
+    else:
+        yield Check(host=host, name="docker", verdict="ok", sentence=f"Docker {facts.version}")
+    for mount, free in facts.free:
+        yield _disk_check(host, mount, free)
+    apart = abs(facts.clock - now)
+    if apart > CLOCK_APART:
+        fix = "Let the host follow a time server: sudo timedatectl set-ntp true."
+        yield Check(host=host, name="clock", verdict="warning", sentence=f"The host's clock is {apart:.0f} s off.", fix=fix)
+    else:
+        yield Check(host=host, name="clock", verdict="ok", sentence="The clock is right.")
+
+
+def _disk_check(host: str, mount: str, free: int) -> Check:
+    gigabytes = f"{free / 1024 / 1024:.1f} GB free on {mount}"
+    if free < FULL:
+        return Check(host=host, name="disk", verdict="failed", sentence=f"The disk is full: {gigabytes}.", fix="Make room there: docker system prune.")
+    if free < LOW:
+        return Check(host=host, name="disk", verdict="warning", sentence=f"Little room: {gigabytes}.", fix="Make room there: docker system prune.")
+    return Check(host=host, name="disk", verdict="ok", sentence=gigabytes)
+
+
+def _traefik_checks(host: str, roles: tuple[Role, ...], found: Container | None) -> Iterator[Check]:
+    if not any(role.traefik for role in roles):
+        return
+    if found is None or found.status != "running":
+        how = "is not there" if found is None else f"is {found.status}"
+        yield Check(host=host, name="traefik", verdict="failed", sentence=f"Traefik {how}.", fix="invoke traefik.boot")
+        return
+    running = traefik.proxy(found)
+    notes = []
+    if running.throttle > 0.5:
+        notes.append(f"it notices changes after up to {running.throttle:g} s")
+    if running.idle_timeout > 2:
+        notes.append(f"it keeps idle connections {running.idle_timeout:g} s, so a drain waits up to 10 s")
+    if running.api_port is None:
+        notes.append("its API is off, so only the acknowledging router tells")
+    yield Check(
+        host=host,
+        name="traefik",
+        verdict="warning" if notes else "ok",
+        sentence=f"Traefik runs ({found.image})" + ("; " + "; ".join(notes) if notes else "."),
+        fix="Boots work, slower. invoke traefik.reboot starts it with quicker settings." if notes else "",
+    )

@@ -1,0 +1,100 @@
+"""The run around the boots: batches, the tag, the end. A flow over many hosts. Nothing here may do I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from .boot import Booted, boot
+from .commands import app, server
+from .config.model import Config
+from .errors import KamalnbError
+from .events import Fact
+from .flow import Flow, Pause, Tell, do
+from .plan import BootPlan, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A flow for one host; ``role`` is empty where it is about the whole host."""
+
+    host: str
+    role: str
+    flow: Flow[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a job ended: ``value`` or ``error``."""
+
+    job: Job
+    value: Any = None
+    error: KamalnbError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """It ended well."""
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """Run these jobs side by side, each to a safe end; the answer is a tuple of ``Outcome`` in the same order."""
+
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A batch begins. The answer is True unless a person asked the run to stop."""
+
+    number: int
+    of: int
+    hosts: tuple[str, ...]
+
+
+FleetEffect = Each | Begin | Pause | Tell
+FleetFlow = Generator[FleetEffect, Any, tuple[Outcome, ...]]
+
+
+def rollout(plan: Plan) -> FleetFlow:
+    """Boots batch after batch; after a failure no further batch starts. The tag ``latest`` moves when all serve."""
+    outcomes: list[Outcome] = []
+    for number, hosts in enumerate(plan.batches, start=1):
+        if not (yield Begin(number, len(plan.batches), hosts)):
+            break
+        jobs = tuple(Job(host, one.role.name, boot(one)) for host in hosts for one in plan.on(host))
+        outcomes += yield Each(jobs)
+        if not all(outcome.ok for outcome in outcomes):
+            break
+        if plan.wait and number < len(plan.batches):
+            yield Pause(plan.wait, "between batches")
+    if len(outcomes) == len(plan.boots) and all(outcome.ok for outcome in outcomes):
+        yield from _tagged(plan)
+    return tuple(outcomes)
+
+
+def _tagged(plan: Plan) -> Generator[FleetEffect, Any, None]:
+    """``latest`` on every host, last of all (Kamal 55dd2f49). The new version serves already: a failure is a warning."""
+    jobs = tuple(Job(host, "", _tag(plan, plan.on(host))) for host in plan.hosts)
+    outcomes: tuple[Outcome, ...] = yield Each(jobs)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            text = f"{outcome.job.host}: the image could not be tagged {plan.config.latest_tag} ({outcome.error})"
+            yield Tell(Fact(kind="tag", text=text, warning=True))
+
+
+def _tag(plan: Plan, boots: tuple[BootPlan, ...]) -> Flow[None]:
+    config: Config = plan.config
+    reference, latest = boots[0].reference, f"{config.repository}:{config.latest_tag}"
+    path = server.audit_path(config.service, config.destination, config.run_directory)
+    text = f"Tagging {reference} as the latest image"
+    steps = [server.audit(path, (plan.performer, config.destination or ""), text)]
+    if reference != latest:
+        steps.append(app.tag(reference, latest))
+    steps += [server.remove_directory(f"{config.run_directory}/runs/{one.nonce}") for one in boots]
+    yield from do(*steps, fence=boots[0].fence)
+
+
+__all__ = ["Begin", "Booted", "Each", "FleetFlow", "Job", "Outcome", "rollout"]

@@ -1,0 +1,182 @@
+"""Scripts on real hosts over SSH: one kept connection per host, each script one round of talk.
+
+Cheap to import. Fabric (0.4 s) comes in with the first connection, through ``ssh_link``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets as randomness
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .config.model import SecretSource, Ssh
+from .errors import HostUnreachable
+from .executor import OnLine, OnResult
+from .openssh import Login, Target, resolve
+from .script import Frames, Script, render
+from .shell import Result, Secret, look
+
+if TYPE_CHECKING:
+    from .ssh_link import Link, Shop
+
+__all__ = ["Login", "SshExecutor"]
+
+
+class SshExecutor:
+    """Runs scripts on hosts over SSH. Safe to call from several threads, for one host too.
+
+    ``secrets`` reads ``ssh.key_data``; ``directory`` is the project's, for relative paths. Hosts are found and
+    entered as ``ssh`` would, what ``ssh`` (of deploy.yml) sets winning; unknown host keys are refused.
+    """
+
+    def __init__(
+        self, ssh: Ssh, *, secrets: Callable[[SecretSource], Secret] | None = None, directory: Path = Path()
+    ) -> None:
+        self._ssh = ssh
+        self._secrets = secrets
+        self._directory = directory.absolute()
+        self._lock = threading.Lock()
+        self._targets: dict[str, Target] = {}
+        self._links: dict[Target, Link] = {}
+        self._shop: Shop | None = None
+        self._watch = _Watch()
+
+    def run(self, host: str, script: Script, on_result: OnResult, on_line: OnLine) -> tuple[Result, ...]:
+        """Runs ``script`` on ``host`` within its limit; see ``Executor.run``.
+
+        Raises HostUnreachable when nothing was sent at all.
+        """
+        from .ssh_talk import Exchange
+
+        link = self._link(host)
+        mark = "k" + randomness.token_hex(8)
+        frames = Frames(script, mark, time.monotonic, on_result, on_line)
+        exchange = Exchange(
+            text=render(script, mark).encode(errors="surrogateescape"),
+            out=frames.out,
+            err=frames.err,
+            done=lambda: frames.done,
+            limit=script.limit,
+            guard=lambda seconds: contextlib.nullcontext(),
+        )
+        link.converse(host, exchange)
+        if exchange.failure is not None:
+            raise exchange.failure
+        if exchange.note and not frames.done:
+            frames.err(f"\n({exchange.note})")
+        return frames.results()
+
+    def probe(self, host: str) -> Login:
+        """Logs in, runs an empty command, and says how it got in.
+
+        Raises HostUnreachable, with the step that failed and the command that fixes it.
+        """
+        link = self._link(host)
+        link.open(host)
+        results = self.run(host, Script.of(look("shell", "true", limit=10.0)), _nothing, _nothing)
+        if not (results and results[0].ok) or link.login is None:
+            said = " ".join((results[0].stdout + " " + results[0].stderr).split())[:200] if results else "no answer"
+            raise HostUnreachable(
+                host, "session", f"logged in, but a shell does not run ({said}). Try `{link.target.command} true`."
+            )
+        return link.login
+
+    def close(self) -> None:
+        """Lets every connection go. The next ``run`` connects again."""
+        with self._lock:
+            links = list(self._links.values())
+            self._links.clear()
+            self._targets.clear()
+        # The ones behind jump hosts first: their goodbye travels through those.
+        for link in sorted(links, key=lambda link: link.via is None):
+            link.close()
+
+    def _link(self, host: str) -> Link:
+        target = self._targets.get(host)
+        if target is None:
+            target = resolve(host, self._ssh, self._directory)
+        with self._lock:
+            self._targets[host] = target
+            return self._link_to(target)
+
+    def _link_to(self, target: Target) -> Link:
+        from .ssh_link import Link
+
+        if target not in self._links:
+            via = self._link_to(target.via) if target.via is not None else None
+            self._links[target] = Link(target, self._shared(), via)
+        return self._links[target]
+
+    def _shared(self) -> Shop:
+        from .ssh_keys import KeyRing
+        from .ssh_link import Shop
+
+        if self._shop is None:
+            _set_log_level(self._ssh.log_level)
+            self._shop = Shop(
+                keys=KeyRing(self._ssh, self._secrets),
+                connect_timeout=self._ssh.connect_timeout,
+                idle_timeout=self._ssh.pool_idle_timeout,
+                starts=threading.Semaphore(self._ssh.max_concurrent_starts),
+                guard=self._watch.guard,
+            )
+        return self._shop
+
+
+def _set_log_level(name: str) -> None:
+    """paramiko logs tracebacks; at Kamal's default level, ``fatal``, it keeps quiet."""
+    level = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+    logging.getLogger("kamalnb.ssh").setLevel(level.get(name.lower(), logging.CRITICAL))
+
+
+class _Watch:
+    """One thread that ends what overstays: the last resort against a peer that takes no more bytes."""
+
+    def __init__(self) -> None:
+        self._due: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._changed = threading.Condition()
+        self._wakes = float("inf")
+        self._running = False
+
+    @contextlib.contextmanager
+    def guard(self, seconds: float, abort: Callable[[], None]) -> Iterator[None]:
+        """Calls ``abort`` when the block is not left within ``seconds``."""
+        ticket = object()
+        due = time.monotonic() + seconds
+        with self._changed:
+            self._due[ticket] = (due, abort)
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="kamalnb-ssh-watch", daemon=True).start()
+            elif due < self._wakes:
+                self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._due.pop(ticket, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                now = time.monotonic()
+                late = [ticket for ticket, (due, _abort) in self._due.items() if due <= now]
+                aborts = [self._due.pop(ticket)[1] for ticket in late]
+                if not aborts:
+                    if not self._due:
+                        self._running = False
+                        return
+                    self._wakes = min(due for due, _abort in self._due.values())
+                    self._changed.wait(self._wakes - now)
+                    continue
+            for abort in aborts:
+                abort()
+
+
+def _nothing(number: int, what: object) -> None:
+    """Nobody listens."""

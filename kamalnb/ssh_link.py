@@ -1,0 +1,211 @@
+"""One kept connection per target: opened when needed, shared, opened again when it died. Imported late, with Fabric."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import paramiko
+
+from . import ssh_wire
+from .errors import HostUnreachable
+from .openssh import Login, Target
+from .ssh_door import Door
+from .ssh_keys import KeyRing
+from .ssh_login import Entry, HostKeyCheck, short_type
+from .ssh_talk import Exchange
+from .ssh_wire import Connection, ConnectionLost
+
+SESSIONS = 8
+"""Scripts at once on one connection: sshd's MaxSessions is 10, and it frees a slot later than it says."""
+
+START_ATTEMPTS = 5
+"""Tries where sshd drops new connections before its banner (MaxStartups)."""
+
+LOGIN_PATIENCE = 75.0
+"""Seconds for handshake and login together. An agent may be asking a person to touch a key."""
+
+
+@dataclass(slots=True)
+class Shop:
+    """What all links of one executor share."""
+
+    keys: KeyRing
+    connect_timeout: float
+    idle_timeout: float
+    starts: threading.Semaphore
+    """Logins at once, over all hosts."""
+    guard: Callable[[float, Callable[[], None]], contextlib.AbstractContextManager[None]]
+    """``guard(seconds, abort)`` calls ``abort`` when its block is not left within ``seconds``."""
+
+
+class Link:
+    """The one connection to a target."""
+
+    def __init__(self, target: Target, shop: Shop, via: Link | None) -> None:
+        self.target = target
+        self.via = via
+        self.login: Login | None = None
+        self._shop = shop
+        self._opening = threading.Lock()
+        self._sessions = threading.BoundedSemaphore(SESSIONS)
+        self._connection: Connection | None = None
+        self._door: Door | None = None
+        self._used = 0.0
+        self._failed: tuple[float, HostUnreachable] | None = None
+
+    def converse(self, host: str, exchange: Exchange) -> None:
+        """Runs one script over it. Raises HostUnreachable only where nothing was sent."""
+        with self._sessions:
+            for last_try in (False, True):
+                connection = self.open(host)
+                lost = self._try(connection, exchange)
+                self._used = time.monotonic()
+                if lost is None or exchange.sent:
+                    return
+                if last_try:
+                    why = str(lost)
+                    sentence = f"logged in, but no shell could be opened ({why}). Try `{self.target.command} true`."
+                    raise HostUnreachable(host, "session", sentence)
+
+    def open(self, host: str) -> Connection:
+        """The open connection. ``host`` is whom an error is about."""
+        asked = time.monotonic()
+        with self._opening:
+            if self._failed is not None and self._failed[0] > asked:
+                # Somebody tried while we waited: fifty hosts behind a dead jump host wait for it once.
+                raise self._about(self._failed[1], host)
+            connection = self._connection
+            if connection is not None and connection.is_connected and not self._is_stale():
+                return connection
+            self._let_go()
+            self._connection = self._start(host)
+            self._used = time.monotonic()
+            return self._connection
+
+    def close(self) -> None:
+        """Lets it go; what runs over it is cut off."""
+        self._let_go()
+
+    def _try(self, connection: Connection, exchange: Exchange) -> ConnectionLost | None:
+        exchange.guard = lambda seconds: self._shop.guard(seconds, connection.abort)
+        try:
+            # Opening the session has its own limit, starting the shell has none.
+            with exchange.guard(exchange.limit + 2 * ssh_wire.SESSION_PATIENCE):
+                connection.converse(exchange)
+        except ConnectionLost as lost:
+            self._drop(connection)
+            return lost
+        if exchange.dead:
+            self._drop(connection)
+        return None
+
+    def _is_stale(self) -> bool:
+        return time.monotonic() - self._used > self._shop.idle_timeout
+
+    def _drop(self, connection: Connection) -> None:
+        connection.abort()
+        with self._opening:
+            if self._connection is connection:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        door, self._door = self._door, None
+        if connection is not None:
+            connection.abort()
+        if door is not None:
+            door.close()
+
+    def _start(self, host: str) -> Connection:
+        try:
+            return self._persist(host)
+        except HostUnreachable as error:
+            self._failed = (time.monotonic(), error)
+            raise self._about(error, host) from None
+
+    def _persist(self, host: str) -> Connection:
+        why = ""
+        for attempt in range(START_ATTEMPTS):
+            if attempt:
+                # Jitter, so that a fleet behind one jump host does not come back all at once.
+                time.sleep(random.uniform(0.125, 0.25) * 2**attempt)  # noqa: S311
+            try:
+                return self._attempt(host)
+            except _HungUp as hung_up:
+                why = str(hung_up)
+        sentence = f"{self.target.place} hangs up before it says anything ({why})."
+        question = "Is it an SSH server, or one that is overrun (MaxStartups)?"
+        raise HostUnreachable(host, "connect", f"{sentence} {question} Try `{self.target.command}`.")
+
+    def _about(self, error: HostUnreachable, host: str) -> HostUnreachable:
+        """The error as ``host``'s own: what happened at its jump host says so."""
+        sentence = str(error).removeprefix(f"{error.host}: ")
+        if self.target.alias != host and not sentence.startswith("the jump host "):
+            sentence = f"the jump host {self.target.alias}: {sentence}"
+        return HostUnreachable(host, error.step, sentence)
+
+    def _attempt(self, host: str) -> Connection:
+        begun = time.monotonic()
+        gateway = self.via.open(host) if self.via is not None else None  # before the throttle: it takes its own turn
+        with self._shop.starts:
+            door = Door(host, self.target, self._shop.connect_timeout, gateway)
+            entry = Entry(host, self.target, self._shop.keys)
+            check = HostKeyCheck(host, self.target)
+            connection = ssh_wire.new_connection(
+                self.target.hostname,
+                self.target.port,
+                door.open,
+                ssh_wire.Transports(key_types=check.key_types, patience=self._shop.connect_timeout),
+                check,
+                entry,
+            )
+            try:
+                with self._shop.guard(self._shop.connect_timeout + LOGIN_PATIENCE, connection.abort):
+                    connection.dial()
+            except BaseException as error:
+                connection.abort()
+                door.close()
+                raise _readable(error, self.target, door) from None
+        self._door = door
+        self.login = self._describe(connection, door, entry, time.monotonic() - begun)
+        return connection
+
+    def _describe(self, connection: Connection, door: Door, entry: Entry, seconds: float) -> Login:
+        key = connection.transport.get_remote_server_key()
+        return Login(
+            host=self.target.alias,
+            address=door.address,
+            port=self.target.port,
+            user=self.target.user,
+            key=entry.opened,
+            host_key=f"{short_type(key.get_name())} {key.fingerprint}",
+            jump=self.target.way or None,
+            server=connection.transport.remote_version.removeprefix("SSH-2.0-"),
+            seconds=seconds,
+            notes=tuple(entry.notes),
+        )
+
+
+class _HungUp(Exception):
+    """The server closed the connection before its banner: it may have no room at the moment."""
+
+
+def _readable(error: BaseException, target: Target, door: Door) -> BaseException:
+    """What went wrong while connecting, as the error to raise."""
+    if isinstance(error, HostUnreachable) or not isinstance(error, Exception):
+        return error
+    text = door.complaint() or str(error) or "connection closed"
+    if isinstance(error, EOFError | ConnectionError) or "protocol banner" in str(error):
+        if door.seconds_open >= door.timeout:
+            sentence = f"{target.place} is open, but says nothing for {door.timeout:g} s."
+            return HostUnreachable(door.host, "connect", f"{sentence} Is it an SSH server? Try `{target.command}`.")
+        return _HungUp(text)
+    if isinstance(error, paramiko.SSHException | OSError | ConnectionLost):
+        sentence = f"the SSH handshake with {target.place} failed ({text}). Compare with `ssh -v {target.alias}`."
+        return HostUnreachable(door.host, "connect", sentence)
+    return error

@@ -1,0 +1,248 @@
+"""Scripts over SSH, against a real sshd: what comes back, and that nothing ever hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from ssh_server import Place, QuickScript, Sshd, command_line, nobody, opened, sh, until
+
+from kamalnb import ssh_link, ssh_talk, ssh_wire
+from kamalnb.script import Script, Section
+from kamalnb.shell import Command, Result, Secret, look
+from kamalnb.ssh import SshExecutor
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    yield from opened(tmp_path_factory.mktemp("ssh"))
+
+
+@pytest.fixture(scope="module")
+def web(place: Place) -> Sshd:
+    return place.serve("web")
+
+
+@pytest.fixture
+def ssh(place: Place, web: Sshd) -> Iterator[SshExecutor]:
+    executor = place.executor()
+    yield executor
+    executor.close()
+    until(lambda: not web.sessions())
+
+
+def run(ssh: SshExecutor, *steps: Command) -> tuple[Result, ...]:
+    return ssh.run("web", Script.of(*steps), nobody, nobody)
+
+
+def test_each_step_has_its_own_output_error_and_exit_code(ssh: SshExecutor) -> None:
+    first, second = run(ssh, look("greet", "echo", "grüß “dich” $HOME `x`"), sh("echo out; echo err >&2; exit 3"))
+    assert (first.stdout, first.stderr, first.exited) == ("grüß “dich” $HOME `x`\n", "", 0)
+    assert (second.stdout, second.stderr, second.exited) == ("out\n", "err\n", 3)
+
+
+def test_a_failing_step_ends_the_script(ssh: SshExecutor) -> None:
+    results = run(ssh, sh("exit 9"), sh("echo never"))
+    assert [result.exited for result in results] == [9]
+
+
+def test_bytes_that_are_no_text_are_replaced_and_the_rest_survives(ssh: SshExecutor) -> None:
+    (result,) = run(ssh, sh(r"printf 'a\377\000\001b\nc'"))
+    assert result.stdout == "a\ufffd\0\x01b\nc"
+
+
+def test_four_megabytes_come_back_whole(ssh: SshExecutor) -> None:
+    (result,) = run(ssh, sh("yes 0123456789abcdef | head -c 4194304"))
+    assert len(result.stdout) == 4 << 20
+    assert result.stdout.startswith("0123456789abcdef\n0123")
+
+
+def test_a_script_of_megabytes_with_as_much_output_does_not_lock_up(ssh: SshExecutor) -> None:
+    text = "ein Häuflein\n" * 250_000
+    (result,) = run(ssh, Command(name="echo", words=("cat",), stdin=text))
+    assert result.stdout == text
+
+
+def test_lines_are_told_while_the_step_still_runs(ssh: SshExecutor, tmp_path: Path) -> None:
+    answer = tmp_path / "answer"
+    step = sh(f"echo ready; until [ -e {answer} ]; do sleep 0.02; done; echo done")
+    lines: list[str] = []
+
+    def on_line(number: int, line: str) -> None:
+        lines.append(line)
+        answer.touch()
+
+    ssh.run("web", Script.of(step), nobody, on_line)
+    assert lines == ["ready", "done"]
+
+
+def test_what_a_listener_raises_is_not_swallowed_and_the_next_script_runs(ssh: SshExecutor) -> None:
+    def on_result(number: int, result: Result) -> None:
+        raise OSError("the listener's own")
+
+    with pytest.raises(OSError, match="the listener's own"):
+        ssh.run("web", Script.of(sh("true"), sh("sleep 20")), on_result, nobody)
+    assert run(ssh, sh("true"))[0].ok
+
+
+def test_a_connection_killed_in_mid_run_leaves_no_exit_status(ssh: SshExecutor, web: Sshd) -> None:
+    def kill(number: int, line: str) -> None:
+        os.kill(web.sessions()[0], signal.SIGKILL)
+
+    results = ssh.run("web", Script.of(sh("true"), sh("echo now; sleep 20")), nobody, kill)
+    assert [result.exited for result in results] == [0, None]
+    assert results[1].stdout == "now"
+    assert not results[1].ok
+
+
+def test_the_next_script_after_that_connects_again(ssh: SshExecutor, web: Sshd) -> None:
+    run(ssh, sh("true"))
+    before = web.logins
+    os.kill(web.sessions()[0], signal.SIGKILL)
+    assert run(ssh, sh("echo again"))[0].stdout == "again\n"
+    assert web.logins == before + 1
+
+
+def test_a_script_is_given_up_at_its_limit(ssh: SshExecutor) -> None:
+    begun = time.monotonic()
+    script = QuickScript(sections=(Section(steps=(sh("echo begun; sleep 30"),)),))
+    (result,) = ssh.run("web", script, nobody, nobody)
+    assert 0.5 < time.monotonic() - begun < 2.0
+    assert (result.exited, result.stdout) == (None, "begun")
+    assert "given up after 0.6 s, its time limit" in result.stderr
+
+
+def test_a_frozen_session_is_given_up_at_the_limit(ssh: SshExecutor, web: Sshd) -> None:
+    def freeze(number: int, line: str) -> None:
+        os.kill(web.sessions()[0], signal.SIGSTOP)
+
+    begun = time.monotonic()
+    script = QuickScript(sections=(Section(steps=(sh("echo begun; sleep 30"),)),))
+    (result,) = ssh.run("web", script, nobody, freeze)
+    assert time.monotonic() - begun < 2.0
+    assert result.exited is None
+
+
+def test_a_frozen_session_that_takes_no_more_input_is_given_up_too(ssh: SshExecutor, web: Sshd) -> None:
+    run(ssh, sh("true"))
+    os.kill(web.sessions()[0], signal.SIGSTOP)
+    timer = threading.Timer(0.2, lambda: os.kill(web.sessions()[0], signal.SIGCONT))
+    big = Command(name="big", words=("sh", "-c", "sleep 30"), stdin="x" * (24 << 20))
+    script = QuickScript(sections=(Section(steps=(big,)),))
+    refreeze = threading.Timer(0.3, lambda: os.kill(web.sessions()[0], signal.SIGSTOP))
+    timer.start()
+    refreeze.start()
+    begun = time.monotonic()
+    results = ssh.run("web", script, nobody, nobody)
+    assert time.monotonic() - begun < 5.0
+    assert results[-1].exited is None
+
+
+def test_a_connection_that_went_dead_while_idle_is_replaced(
+    ssh: SshExecutor, web: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh_wire, "SESSION_PATIENCE", 0.4)
+    run(ssh, sh("true"))
+    os.kill(web.sessions()[0], signal.SIGSTOP)
+    assert run(ssh, sh("echo alive"))[0].stdout == "alive\n"
+
+
+def test_a_silent_host_is_asked_for_a_sign_of_life(
+    ssh: SshExecutor, web: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh_talk, "ASK_AFTER", 0.1)
+    monkeypatch.setattr(ssh_talk, "DEAD_AFTER", 0.8)
+    (living,) = run(ssh, sh("sleep 2.5"))
+    assert living.exited == 0
+
+    (frozen,) = ssh.run(
+        "web",
+        Script.of(sh("echo begun; sleep 30")),
+        nobody,
+        lambda number, line: os.kill(web.sessions()[0], signal.SIGSTOP),
+    )
+    assert frozen.exited is None
+    assert "has not answered" in frozen.stderr
+
+
+def test_endless_output_is_cut_off(ssh: SshExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_talk, "OUTPUT_CAP", 3 << 20)
+    (result,) = run(ssh, sh("yes"))
+    assert result.exited is None
+    assert "printed more than 3 MiB" in result.stderr
+    assert len(result.stdout) < 8 << 20
+
+
+def test_ten_threads_share_one_connection(ssh: SshExecutor, web: Sshd) -> None:
+    before = web.logins
+    with ThreadPoolExecutor(10) as pool:
+        outputs = list(pool.map(lambda number: run(ssh, sh(f"sleep 0.1; echo {number}"))[0].stdout, range(30)))
+    assert outputs == [f"{number}\n" for number in range(30)]
+    assert web.logins == before + 1
+
+
+def test_more_sessions_than_the_server_allows_wait_for_their_turn(
+    ssh: SshExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh_link, "SESSIONS", 30)  # sshd's MaxSessions is 10
+    with ThreadPoolExecutor(20) as pool:
+        outputs = list(pool.map(lambda number: run(ssh, sh(f"sleep 0.2; echo {number}"))[0].stdout, range(20)))
+    assert outputs == [f"{number}\n" for number in range(20)]
+
+
+def test_a_detached_script_survives_its_connection(ssh: SshExecutor, tmp_path: Path) -> None:
+    journal, proof = tmp_path / "journal", tmp_path / "proof"
+    step = sh(f"echo begun; sleep 0.5; echo still here > {proof}")
+    script = Script(sections=(Section(steps=(step,)),), journal=str(journal))
+    results = ssh.run("web", script, nobody, lambda number, line: ssh.close())
+    assert results[0].exited is None
+    assert not proof.exists()
+    until(proof.exists)
+
+
+def test_a_detached_script_is_done_when_its_last_step_is(ssh: SshExecutor, tmp_path: Path) -> None:
+    script = Script(sections=(Section(steps=(sh("echo hello"),)),), journal=str(tmp_path / "journal"))
+    run(ssh, sh("true"))
+    begun = time.monotonic()
+    (result,) = ssh.run("web", script, nobody, nobody)
+    assert (result.stdout, result.exited) == ("hello\n", 0)
+    assert time.monotonic() - begun < 1.5
+
+
+def test_a_secret_is_in_no_process_list_while_it_is_used(ssh: SshExecutor, tmp_path: Path) -> None:
+    canary = "canary-7f3a91"
+    step = Command(name="use", words=("sh", "-c", "read word; echo reading; sleep 0.4"), stdin=Secret(canary + "\n"))
+    seen: list[str] = []
+
+    def look_around(number: int, line: str) -> None:
+        lists = [command_line(pid.name) for pid in Path("/proc").iterdir() if pid.name.isdigit()]
+        seen.extend(line for line in lists if canary in line)
+        assert any("exec" in line or "read word" in line for line in lists)
+
+    for journal in (None, str(tmp_path / "journal")):
+        script = Script(sections=(Section(steps=(step,)),), journal=journal)
+        (result,) = ssh.run("web", script, nobody, look_around)
+        assert result.ok
+    assert seen == []
+
+
+def test_a_login_shell_that_is_not_posix_does_not_matter(place: Place) -> None:
+    shell = place.directory / "fishy"
+    # It knows words and `exec`, and stops at every character that fish, csh and sh read differently.
+    shell.write_text("#!/bin/sh\ncase $1 in *[!a-z\\ /-]*) echo syntax error >&2; exit 1;; esac\nexec ${1#exec }\n")
+    shell.chmod(0o755)
+    place.serve("fish", settings=f'ForceCommand {shell} "$SSH_ORIGINAL_COMMAND"')
+    (result,) = place.executor().run("fish", Script.of(sh("echo 'a  b' && echo \"$0\"")), nobody, nobody)
+    assert result.stdout == "a  b\nsh\n"
+
+
+def test_closing_ends_what_runs_and_the_next_run_connects_again(ssh: SshExecutor) -> None:
+    results = ssh.run("web", Script.of(sh("echo begun; sleep 20")), nobody, lambda number, line: ssh.close())
+    assert results[0].exited is None
+    assert run(ssh, sh("echo back"))[0].stdout == "back\n"

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,9 +27,6 @@ _NO_SSH = (
     "the ssh program is not installed here, and through it OpenSSH's configuration is read. "
     "Install it: `apt-get install openssh-client`."
 )
-
-LONGEST_CHAIN = 8
-"""Jump hosts in a row. More is a loop in somebody's ssh_config."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +98,7 @@ class Login:
 
 def resolve(host: str, ssh: Ssh, directory: Path) -> Target:
     """Where ``host`` of deploy.yml is. Raises HostUnreachable (step ``resolve``)."""
-    options = _Options(host=host, words=_overrides(ssh), ssh=ssh, directory=directory)
+    options = _Options(about=host, host=host, words=_overrides(ssh), ssh=ssh, directory=directory)
     return _target(options, ())
 
 
@@ -109,6 +106,8 @@ def resolve(host: str, ssh: Ssh, directory: Path) -> Target:
 class _Options:
     """One question to ``ssh -G``; a jump host is asked for without what deploy.yml sets for its own hosts."""
 
+    about: str
+    """The host that errors are about."""
     host: str
     words: tuple[str, ...]
     ssh: Ssh
@@ -127,11 +126,11 @@ def _overrides(ssh: Ssh) -> tuple[str, ...]:
 def _target(options: _Options, chain: tuple[tuple[str, int, str], ...]) -> Target:
     settings = _ask(options)
     place = (settings.one("hostname", options.host), int(settings.one("port", "22")), settings.one("user", ""))
-    if len(chain) >= LONGEST_CHAIN:
-        raise _unreadable(options, f"more than {LONGEST_CHAIN} jump hosts in a row. Try `ssh -G {options.host}`.")
+    if place in chain:
+        raise _unreadable(options, f"its jump hosts go round in a circle. Try `ssh -G {options.about}`.")
     command = settings.one("proxycommand", "none")
     only_ours = options.ssh.keys_only and not chain  # not on jump hosts: deploy.yml says nothing about those
-    via = None if place in chain else _jump(settings.one("proxyjump", "none"), options, (*chain, place))
+    via = _jump(settings.one("proxyjump", "none"), options, (*chain, place))
     return Target(
         alias=options.host,
         hostname=place[0],
@@ -160,9 +159,7 @@ def _jump(jump: str, options: _Options, chain: tuple[tuple[str, int, str], ...])
     user, host, port = split_address(last)
     words = (*(("-l", user) if user else ()), *(("-p", port) if port else ()))
     words = (*words, "-J", ",".join(before)) if before else words
-    hop = _target(_Options(host=host, words=words, ssh=options.ssh, directory=options.directory), chain)
-    # A `Host *` with ProxyJump speaks of the jump host too: that one is reached directly.
-    return None if (hop.hostname, hop.port, hop.user) == chain[-1] else hop
+    return _target(replace(options, host=host, words=words), chain)
 
 
 def split_address(text: str) -> tuple[str, str, str]:
@@ -223,13 +220,14 @@ def _ask(options: _Options) -> _Settings:
         except subprocess.TimeoutExpired:
             raise _unreadable(options, f"no answer from `ssh -G` in 30 s. Try `{shlex.join(argv)}`.") from None
     if answer.returncode != 0:
-        why = (answer.stderr.strip().splitlines() or ["no reason given"])[-1]
+        why = "; ".join(answer.stderr.strip().splitlines())[:300] or "no reason given"
         raise _unreadable(options, f"ssh cannot read its configuration for it ({why}). Try `{shlex.join(argv)}`.")
     return _Settings(read_settings(answer.stdout))
 
 
 def _unreadable(options: _Options, sentence: str) -> HostUnreachable:
-    return HostUnreachable(options.host, "resolve", sentence)
+    who = "" if options.host == options.about else f"the jump host {options.host}: "
+    return HostUnreachable(options.about, "resolve", who + sentence)
 
 
 def _names(options: _Options) -> tuple[str, ...]:

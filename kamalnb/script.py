@@ -52,7 +52,8 @@ class Script:
     @property
     def order(self) -> tuple[int, ...]:
         """The numbers of its steps, undo left out, in the order in which they run."""
-        numbers, number = [], 0
+        numbers: list[int] = []
+        number = 0
         for section in self.sections:
             numbers += range(number, number + len(section.steps))
             number += len(section.steps) + len(section.undo)
@@ -83,7 +84,7 @@ def _definitions(script: Script, mark: str) -> Iterator[str]:
     yield "k_end() { printf '\\n%s end %s\\n' \"$1\" \"$2\"; printf '\\n%s end %s\\n' \"$1\" \"$2\" >&2; exit \"$2\"; }"
     if script.fence is not None:
         path, run_id = script.fence
-        yield f'[ "$(cat {quote(path)} 2>/dev/null)" = {quote(run_id)} ] || k_end {mark} {REFUSED}'
+        yield f'k_have=; read -r k_have <{quote(path)} 2>/dev/null; [ "$k_have" = {quote(run_id)} ] || k_end {mark} {REFUSED}'
     yield from dict.fromkeys(text for step in script.commands for text in step.uses)
     yield f"k_failed() {{ k_end {mark} \"$1\"; }}"
 

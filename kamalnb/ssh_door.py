@@ -56,9 +56,11 @@ class Door:
             with contextlib.suppress(OSError):
                 process.kill()
             process.wait()
+        if self._complaints is not None:
+            self._complaints.close()
 
     def complaint(self) -> str:
-        """The proxy command's last line of standard error."""
+        """The proxy command's last line of standard error. Ask before ``close``."""
         if self._complaints is None:
             return ""
         self._complaints.seek(0)

@@ -168,9 +168,10 @@ class Link:
                 with self._shop.guard(self._shop.connect_timeout + LOGIN_PATIENCE, connection.abort):
                     connection.dial()
             except BaseException as error:
+                readable = _readable(error, self.target, door)
                 connection.abort()
                 door.close()
-                raise _readable(error, self.target, door) from None
+                raise readable from None
         self._door = door
         self.login = self._describe(connection, door, entry, time.monotonic() - begun)
         return connection

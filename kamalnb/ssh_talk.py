@@ -118,7 +118,7 @@ class Conversation:
                 if not moved:
                     if ended or self._left_alone(now):
                         return
-                    self._signal.wait(0.05 if self._rest else max(0.0, min(1.0, self._deadline - now)))
+                    self._signal.wait(0.05 if self._rest else max(0.0, min(1.0, ASK_AFTER, self._deadline - now)))
 
     def _send(self) -> bool:
         """Sends what the host has room for, never more: a script and its output must not wait for each other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -109,10 +110,17 @@ PasswordAuthentication no
         until(lambda: "Server listening" in self.log)
         return self
 
+    def hang_up(self) -> None:
+        """Ends every connection and what runs in it, frozen or not."""
+        while pids := self.everything():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.005)
+
     def stop(self) -> None:
-        for pid in [*self.sessions(), self.process.pid]:
-            os.kill(pid, signal.SIGCONT)
-            os.kill(pid, signal.SIGKILL)
+        self.hang_up()
+        self.process.kill()
         self.process.wait()
 
     @property

@@ -40,7 +40,11 @@ def test_a_list_of_servers_is_the_role_web_behind_traefik_with_kamals_defaults()
     assert role.logging.options == {"max-size": "10m"}
     assert (config.run_directory, config.hooks_path, config.retain_containers) == (".kamal", ".kamal/hooks", 5)
     assert (config.traefik.image, config.traefik.host_port, config.traefik.publish) == ("traefik:v2.11", 80, True)
-    assert (config.ssh.log_level, config.ssh.max_concurrent_starts, config.ssh.pool_idle_timeout) == ("fatal", 30, 900.0)
+    assert (config.ssh.log_level, config.ssh.max_concurrent_starts, config.ssh.pool_idle_timeout) == (
+        "fatal",
+        30,
+        900.0,
+    )
     assert (config.boot.limit, config.boot.wait) == (None, 0.0)
     assert config.registry.password == SecretSource(env="REGISTRY_TOKEN")
     assert config.repository == "dhh/app"
@@ -114,7 +118,10 @@ def test_tags_add_their_variables_to_the_hosts_that_carry_them() -> None:
     assert role.env_on("1.1.1.2").clear["MODE"] == "canary"
     assert role.env_on("1.1.1.3") == Env(
         clear={"MODE": "replica", "PORT": "3000", "DEBUG": "true"},
-        secret={"DB_PASSWORD": SecretSource(env="DB_PASSWORD"), "REPLICA_PASSWORD": SecretSource(env="REPLICA_PASSWORD")},
+        secret={
+            "DB_PASSWORD": SecretSource(env="DB_PASSWORD"),
+            "REPLICA_PASSWORD": SecretSource(env="REPLICA_PASSWORD"),
+        },
     )
 
 
@@ -180,7 +187,16 @@ def test_a_literal_password_works_as_in_kamal_and_is_warned_of() -> None:
 
 @pytest.mark.parametrize(
     ("written", "seconds"),
-    [("10", 10.0), ("0.5", 0.5), ("1.50", 1.5), ("1s", 1.0), ("500ms", 0.5), ("1m30s", 90.0), ("2h", 7200.0), ('"15"', 15.0)],
+    [
+        ("10", 10.0),
+        ("0.5", 0.5),
+        ("1.50", 1.5),
+        ("1s", 1.0),
+        ("500ms", 0.5),
+        ("1m30s", 90.0),
+        ("2h", 7200.0),
+        ('"15"', 15.0),
+    ],
 )
 def test_a_time_is_seconds_or_a_text_with_units(written: str, seconds: float) -> None:
     assert yml(f"servers: [a]\ndrain_timeout: {written}").role("web").drain_timeout == seconds
@@ -224,7 +240,9 @@ def test_versions_are_abbreviated_as_kamal_does() -> None:
 
 
 def test_importing_the_model_loads_neither_pydantic_nor_yaml() -> None:
-    script = "import sys, kamalnb.config.model, kamalnb.project; print({'pydantic', 'yaml', 'dotenv'} & set(sys.modules))"
+    script = (
+        "import sys, kamalnb.config.model, kamalnb.project; print({'pydantic', 'yaml', 'dotenv'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -68,7 +68,7 @@ def test_eight_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
         ("servers: {wbe: [a]}", "servers", "has no role called web. If wbe should be it, rename it"),
         ("servers: {web: {hosts: [a], order: stop-first}}", "servers/web/order", "would lose requests"),
         ("servers: {web: {hosts: [a], boot: {}}}", "servers/web/boot", "belongs at the top level"),
-        ("servers: {web: {hosts: [a], env: {clear: {}, tags: {}}}}", "servers/web/env/tags", "only the top-level env can"),
+        ("servers: {web: {hosts: [a], env: {clear: {}, tags: {}}}}", "servers/web/env/tags", "only the top-level"),
         ("primary_role: wbe", "primary_role", "Did you mean web?"),
         ("cmd: bin/x", "cmd", "Write it under servers, as servers/web/cmd"),
         ("drain_timout: 3", "drain_timout", "Did you mean drain_timeout?"),
@@ -220,5 +220,7 @@ def test_a_config_with_a_literal_secret_shows_it_nowhere() -> None:
 
 
 def test_a_secret_from_the_environment_is_in_no_message_either() -> None:
-    text = _with_the_rest('healthcheck: {interval: <%= ENV["X"] %>}\nhooks_path: <%= ENV["X"] %>\nboot: {limit: <%= ENV["X"] %>}')
+    text = _with_the_rest(
+        'healthcheck: {interval: <%= ENV["X"] %>}\nhooks_path: <%= ENV["X"] %>\nboot: {limit: <%= ENV["X"] %>}'
+    )
     assert CANARY not in str(error(text, X=CANARY))

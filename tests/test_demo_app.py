@@ -23,7 +23,7 @@ def ask(app: DemoApp, request: bytes) -> socket.socket:
     """A raw connection on which ``request`` was sent and has arrived."""
     connection = socket.create_connection(("127.0.0.1", app.port), timeout=5)
     connection.sendall(request)
-    time.sleep(0.05)
+    time.sleep(0.03)
     return connection
 
 
@@ -141,7 +141,7 @@ def test_graceful_takes_no_new_connection_after_sigterm():
     with demo_app() as app:
         slow = ask(app, b"GET /slow?seconds=0.2 HTTP/1.1\r\n\r\n")
         app.send(SIGTERM)
-        time.sleep(0.05)
+        time.sleep(0.03)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", app.port), timeout=5)
         assert read_all(slow)
@@ -151,7 +151,7 @@ def test_graceful_answers_a_kept_connection_once_more_and_closes_it():
     with demo_app() as app, ask(app, b"GET / HTTP/1.1\r\n\r\n") as connection:
         connection.recv(65536)
         app.send(SIGTERM)
-        time.sleep(0.05)
+        time.sleep(0.03)
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert b"Connection: close" in connection.recv(65536)
         assert connection.recv(65536) == b""
@@ -276,7 +276,7 @@ def test_a_request_under_way_when_sigterm_comes_before_the_head_is_whole_is_answ
     with demo_app() as app:
         connection = ask(app, b"GET / HTTP/1.1\r\nHost:")
         app.send(SIGTERM)
-        time.sleep(0.05)
+        time.sleep(0.03)
         connection.sendall(b" x\r\n\r\n")
         assert read_all(connection).startswith(b"HTTP/1.1 200 OK")
 

@@ -34,7 +34,7 @@ def ssh(place: Place, web: Sshd) -> Iterator[SshExecutor]:
     executor = place.executor()
     yield executor
     executor.close()
-    until(lambda: not web.sessions())
+    web.hang_up()
 
 
 def run(ssh: SshExecutor, *steps: Command) -> tuple[Result, ...]:
@@ -129,17 +129,17 @@ def test_a_frozen_session_is_given_up_at_the_limit(ssh: SshExecutor, web: Sshd) 
     assert result.exited is None
 
 
-def test_a_frozen_session_that_takes_no_more_input_is_given_up_too(ssh: SshExecutor, web: Sshd) -> None:
-    run(ssh, sh("true"))
-    os.kill(web.sessions()[0], signal.SIGSTOP)
-    timer = threading.Timer(0.2, lambda: os.kill(web.sessions()[0], signal.SIGCONT))
+def test_a_host_that_stops_taking_a_large_script_is_given_up_too(ssh: SshExecutor, web: Sshd) -> None:
+    def freeze_when_the_shell_is_there() -> None:
+        until(lambda: any("/bin/sh" in command_line(pid) for pid in web.everything()))
+        os.kill(web.sessions()[0], signal.SIGSTOP)
+
     big = Command(name="big", words=("sh", "-c", "sleep 30"), stdin="x" * (24 << 20))
-    script = QuickScript(sections=(Section(steps=(big,)),))
-    refreeze = threading.Timer(0.3, lambda: os.kill(web.sessions()[0], signal.SIGSTOP))
-    timer.start()
-    refreeze.start()
+    freezer = threading.Thread(target=freeze_when_the_shell_is_there)
+    freezer.start()
     begun = time.monotonic()
-    results = ssh.run("web", script, nobody, nobody)
+    results = ssh.run("web", QuickScript(sections=(Section(steps=(big,)),)), nobody, nobody)
+    freezer.join()
     assert time.monotonic() - begun < 5.0
     assert results[-1].exited is None
 
@@ -158,7 +158,7 @@ def test_a_silent_host_is_asked_for_a_sign_of_life(
 ) -> None:
     monkeypatch.setattr(ssh_talk, "ASK_AFTER", 0.1)
     monkeypatch.setattr(ssh_talk, "DEAD_AFTER", 0.8)
-    (living,) = run(ssh, sh("sleep 2.5"))
+    (living,) = run(ssh, sh("sleep 1.2"))
     assert living.exited == 0
 
     (frozen,) = ssh.run(
@@ -173,7 +173,7 @@ def test_a_silent_host_is_asked_for_a_sign_of_life(
 
 def test_endless_output_is_cut_off(ssh: SshExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh_talk, "OUTPUT_CAP", 3 << 20)
-    (result,) = run(ssh, sh("yes"))
+    (result,) = run(ssh, sh("yes 0123456789012345678901234567890123456789"))
     assert result.exited is None
     assert "printed more than 3 MiB" in result.stderr
     assert len(result.stdout) < 8 << 20

@@ -117,7 +117,12 @@ def env_file(boot: BootPlan, home: str) -> str:
 
 def run_directory(boot: BootPlan, home: str) -> str:
     """Kamal's directory on the host, absolute."""
-    return boot.run_directory if boot.run_directory.startswith("/") else f"{home}/{boot.run_directory}"
+    return absolute(boot.run_directory, home)
+
+
+def absolute(directory: str, home: str) -> str:
+    """A directory on the host, which may be relative to the login directory."""
+    return directory if directory.startswith("/") else f"{home}/{directory}"
 
 
 def check(role: Role) -> str:

@@ -41,7 +41,7 @@ def _matching(pattern: re.Pattern[str], sentence: str, example: str) -> Any:
             raise Wrong(sentence)
         return written
 
-    return _type(read, type="string", pattern=f"^(?:{pattern.pattern})$")
+    return _type(read, type="string", pattern=f"^(?:{pattern.pattern})$|<%")
 
 
 def host_and_tags(value: object) -> tuple[str, tuple[str, ...]]:
@@ -132,12 +132,11 @@ _SOURCE: dict[str, Any] = {
         "command": {"type": "array", "items": {"type": "string"}},
     },
 }
-_SECRET = {
-    "oneOf": [{"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}, _SOURCE, {"type": "string"}]
-}
+_NAME_OR_SOURCE = [{"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}, _SOURCE]
+_SECRET = {"anyOf": [*_NAME_OR_SOURCE, {"type": "string"}]}
 _ANY = {"type": ["string", "number", "boolean"]}
 
-Flag = Annotated[bool, *_type(scalars.flag, type="boolean")]
+Flag = Annotated[bool, *_type(scalars.flag, anyOf=[{"type": "boolean"}, {"type": "string", "pattern": "<%"}])]
 Plain = Annotated[str, *_type(scalars.plain, **_ANY)]
 Seconds = Annotated[float, *_type(scalars.duration, type=["number", "string"])]
 Interval = Annotated[float, *_type(partial(scalars.duration, low=0.001), type=["number", "string"])]
@@ -147,7 +146,7 @@ Host = Annotated[tuple[str, tuple[str, ...]], *_type(host_and_tags, type=["strin
 HostName = Annotated[str, *_type(_host, type="string")]
 EnvName = Annotated[str, *_type(scalars.env_name, type="string", pattern=f"^{scalars.ENV_NAME.pattern}$")]
 Source = Annotated[SecretSource, *_type(scalars.source, **_SECRET)]
-NamedSource = Annotated[SecretSource, *_type(scalars.source_named, **_SOURCE)]
+NamedSource = Annotated[SecretSource, *_type(scalars.source_named, anyOf=_NAME_OR_SOURCE)]
 User = Annotated[str | SecretSource, *_type(scalars.user, **_SECRET)]
 RoleName = Annotated[
     str, *_matching(NAME, "is no role name: only letters, digits, - and _. Rename it, like job_runner.", "web")

@@ -212,10 +212,17 @@ class DeployFile(Timing):
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of ``deploy.yml``, for editors (`# yaml-language-server: $schema=…`)."""
-    schema = DeployFile.model_json_schema()
+    schema: dict[str, Any] = _any_of(DeployFile.model_json_schema())
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["patternProperties"] = {"^x-": {}}
     return schema
+
+
+def _any_of(schema: Any) -> Any:
+    """``oneOf`` made ``anyOf``: pydantic picks the form by type, and an empty mapping fits two forms."""
+    if isinstance(schema, dict):
+        return {"anyOf" if key == "oneOf" else key: _any_of(value) for key, value in schema.items()}
+    return [_any_of(value) for value in schema] if isinstance(schema, list) else schema
 
 
 def models_at(path: tuple[str | int, ...]) -> list[type[Section]]:

@@ -85,8 +85,9 @@ def make_base(engine: Engine, image: str, settings: Sequence[str], scratch: Path
             "Pull it from another machine, or run this as root."
         )
     install({"debootstrap": "debootstrap"}, say)
+    refuse_bad_disk(scratch)
     sources = debian_sources()
-    with tempfile.TemporaryDirectory(dir=scratch_for_debootstrap(scratch)) as name:
+    with tempfile.TemporaryDirectory(dir=scratch) as name:
         root = Path(name) / "root"
         hint = "debootstrap must be able to fetch Debian's packages: check this machine's package sources."
         run(
@@ -97,11 +98,11 @@ def make_base(engine: Engine, image: str, settings: Sequence[str], scratch: Path
         import_tree(engine, image, root)
 
 
-def scratch_for_debootstrap(scratch: Path) -> Path:
-    """Where debootstrap may make device files: not on a disk that is mounted nodev or noexec."""
+def refuse_bad_disk(scratch: Path) -> None:
+    """LabError where debootstrap could not make devices or run programs."""
     flags = os.statvfs(scratch).f_flag
-    bad = getattr(os, "ST_NODEV", 0) | getattr(os, "ST_NOEXEC", 0)
-    return Path("/var/lib") if flags & bad else scratch
+    if flags & (getattr(os, "ST_NODEV", 0) | getattr(os, "ST_NOEXEC", 0)):
+        raise LabError(f"{scratch} is on a disk that is mounted nodev or noexec. Put the lab into another directory.")
 
 
 def debootstrap_words(root: Path, sources: Sequence[AptSource]) -> list[str]:

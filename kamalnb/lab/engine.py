@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LabError
-from .machine import Say, failure, has, install, is_root, pid_alive, processes_with, run
+from .machine import Say, failure, has, install, is_root, pid_alive, processes_with, run, unmount_below
 
 START_SECONDS = 60.0
 PACKAGES = {"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables", "ip": "iproute2"}
@@ -172,11 +172,16 @@ def engine_words(engine: Engine) -> list[str]:
 
 
 def clear_stale(engine: Engine) -> None:
-    """Removes the pidfile of a dead engine: its number may belong to another process by now."""
-    pidfile = engine.run_directory / "docker.pid"
-    with suppress(OSError, ValueError):
-        if not pid_alive(int(pidfile.read_text()), "dockerd", str(engine.root)):
-            pidfile.unlink()
+    """Removes the pidfiles of a dead engine: their numbers may belong to other processes by now.
+
+    (dockerd waits 15 s for a containerd whose number somebody else has, and then gives up.)
+    """
+    pidfiles = {"dockerd": "docker.pid", "containerd": "exec/containerd/containerd.pid"}
+    for program, name in pidfiles.items():
+        pidfile = engine.run_directory / name
+        with suppress(OSError, ValueError):
+            if not pid_alive(int(pidfile.read_text()), program, engine.id):
+                pidfile.unlink()
 
 
 def await_engine(engine: Engine, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -232,15 +237,6 @@ def stop_process(engine: Engine) -> None:
             time.sleep(0.1)
         if pid_alive(pid, "dockerd", str(engine.root)):
             os.kill(pid, signal.SIGKILL)
-
-
-def unmount_below(*directories: Path) -> None:
-    """Unmounts what a killed engine left mounted there, the deepest first."""
-    with suppress(OSError):
-        points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-        ours = [point for point in points if any(point.startswith(f"{directory}/") for directory in directories)]
-        for point in sorted(ours, reverse=True):
-            run(["umount", "--lazy", point], check=False)
 
 
 def cgroups(name: str) -> list[Path]:

@@ -16,7 +16,7 @@ from . import keys as lab_keys
 from . import plan as plans
 from . import state as states
 from .lab import Lab, lab_of, ssh_words
-from .machine import Say, install, one_at_a_time, quiet, require_disk, run, why_not_free
+from .machine import Say, clear_scratch, install, one_at_a_time, quiet, require_disk, run, why_not_free
 from .plan import HostPlan, LabPlan, Publish
 from .state import State
 
@@ -86,11 +86,12 @@ def free_block(plan: LabPlan, there: dict[str, hosts.Container]) -> LabPlan:
 def make_images(state: State, directory: Path, say: Say) -> images.Images:
     """The lab's images, built where they are missing."""
     scratch = directory / "scratch"
-    scratch.mkdir(exist_ok=True)
+    clear_scratch(scratch)
+    scratch.mkdir()
     try:
         return images.build(state.engine, scratch, say)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        clear_scratch(scratch)
 
 
 def make_containers(state: State, directory: Path, made: images.Images, say: Say) -> State:
@@ -196,8 +197,8 @@ def remove_engine_parts(state: State, say: Say) -> None:
 
 def remove_files(directory: Path) -> None:
     """What ``up`` wrote; the directory of deploy.yml too, unless something else is in it."""
-    for name in ("keys", "scratch"):
-        shutil.rmtree(directory / name, ignore_errors=True)
+    clear_scratch(directory / "scratch")
+    shutil.rmtree(directory / "keys", ignore_errors=True)
     written = (
         "ssh_config",
         "known_hosts",

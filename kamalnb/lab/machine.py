@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -158,8 +159,37 @@ def command_of(pid: int) -> str:
 
 def processes_with(mark: str) -> list[int]:
     """PIDs of the processes whose command line has ``mark``; this process is never among them."""
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    proc = Path("/proc")
+    pids = [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()] if proc.is_dir() else []
     return [pid for pid in pids if pid != os.getpid() and mark in command_of(pid)]
+
+
+def clear_scratch(directory: Path) -> None:
+    """Removes a directory that debootstrap worked in, with what an interrupted one left running or mounted there."""
+    for pid in [*processes_with(f"{directory}/"), *processes_rooted_in(directory)]:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    unmount_below(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def processes_rooted_in(directory: Path) -> list[int]:
+    """PIDs of processes that were put into a root directory below ``directory`` (on Linux)."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/root"):
+        with suppress(OSError):
+            if os.readlink(link).startswith(f"{directory}/"):
+                found.append(int(link.parent.name))
+    return found
+
+
+def unmount_below(*directories: Path) -> None:
+    """Unmounts what something that was killed left mounted there, the deepest first."""
+    with suppress(OSError):
+        points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        ours = [point for point in points if any(point.startswith(f"{directory}/") for directory in directories)]
+        for point in sorted(ours, reverse=True):
+            run(["umount", "--lazy", point], check=False)
 
 
 def one_at_a_time(say: Say) -> Say:

@@ -1,0 +1,102 @@
+"""The lock: a session on each host holds a kernel lock on a file that bears the run's id. Nothing here may do I/O.
+
+A session that ends, for whatever reason, frees it: nobody cleans up by hand. Kamal's own lock directories are made and
+honoured too, and removed by the session's trap. ``read -t`` is not in dash, hence ``timeout … head``.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+from ..config.model import Config
+from ..errors import LockHeld, Unclear
+from ..shell import Command
+from .app import absolute
+
+HELD = 75
+LEASE = 15.0
+"""Seconds without a heartbeat after which a host takes its lock back."""
+HEARTBEAT = 5.0
+
+HOLD = """\
+umask 077; mkdir -p "$1/locks" || exit 73
+exec 9>>"$2" || exit 73
+command -v flock >/dev/null 2>&1 || exit 72
+flock -n 9 || { printf 'ours\\n'; cat "$2"; exit 75; }
+k_free() { trap - EXIT; [ -z "$k_mine" ] || rm -rf -- "$k_mine"; : >"$2"; }
+k_mine=
+if [ "$5" != - ]; then
+  for k_d in "$5" "$6"; do
+    if [ -d "$k_d" ] && ! base64 -d "$k_d/details" 2>/dev/null | grep -q '^Message: kamalnb '; then
+      printf 'kamal\\n'; cat "$k_d/details" 2>/dev/null; exit 75
+    fi
+  done
+  rm -rf -- "$5"; mkdir "$5" || exit 73
+  k_mine=$5; printf '%s\\n' "$7" >"$5/details"
+fi
+trap 'k_free "$@"' EXIT
+trap 'exit 0' HUP INT TERM PIPE
+printf '%s\\n%s\\n' "$3" "$8" >"$2"
+printf 'held\\n'
+while k_h=$(timeout "$4" head -n 1) && [ -n "$k_h" ]; do :; done"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Who wants the lock, for which run, and why; ``when`` is ISO 8601 in UTC."""
+
+    run_id: str
+    who: str
+    when: str
+    version: str
+    why: str
+
+    @property
+    def line(self) -> str:
+        """The claim for people, one line."""
+        return " ".join(f"{self.who} since {self.when}: {self.why} {self.version}".split())
+
+
+def path(config: Config, home: str) -> str:
+    """The file that is locked; it stays, since a removed one could be locked twice."""
+    return f"{absolute(config.run_directory, home)}/kamalnb-{_name(config)}.lock"
+
+
+def hold(config: Config, home: str, claim: Claim, *, primary: bool, lease: float = LEASE) -> Command:
+    """The command of a lock session. It prints ``held`` and lives as long as heartbeats come on its stdin."""
+    directory = absolute(config.run_directory, home)
+    kamal = (f"{directory}/locks/{_name(config)}", f"{directory}/lock-{config.service}") if primary else ("-", "-")
+    words = (directory, path(config, home), claim.run_id, f"{lease:g}", *kamal, _details(claim), claim.line)
+    return Command(name="hold lock", words=("sh", "-c", HOLD, "kamalnb-lock", *words))
+
+
+def refusal(host: str, printed: str, exited: int | None) -> LockHeld | Unclear:
+    """What a session that was not given the lock says, as an error."""
+    kind, _, rest = printed.strip().partition("\n")
+    if exited == HELD and kind == "ours":
+        lines = rest.splitlines()
+        holder = lines[1] if len(lines) > 1 else "another run"
+        return LockHeld(f"Another deploy is under way on {host} ({holder}). Wait until it ends, then try again.")
+    if exited == HELD and kind == "kamal":
+        return LockHeld(f"Kamal holds the lock on {host} ({_kamal(rest)}). Wait, or release it: kamal lock release.")
+    if exited == 72:
+        return Unclear("hold lock", printed, f"{host} has no flock; install util-linux there")
+    return Unclear("hold lock", printed, f"exit code {exited} on {host}")
+
+
+def _name(config: Config) -> str:
+    return "-".join(filter(None, (config.service, config.destination)))
+
+
+def _details(claim: Claim) -> str:
+    """Kamal's three lines in base64 (its ``lock status`` shows them)."""
+    text = f"Locked by: {claim.who} at {claim.when}\nVersion: {claim.version}\nMessage: kamalnb {claim.why}"
+    return base64.b64encode(text.encode()).decode()
+
+
+def _kamal(details: str) -> str:
+    try:
+        return "; ".join(base64.b64decode(details, validate=False).decode().splitlines()) or "no details"
+    except ValueError:
+        return "details that cannot be read"

@@ -13,7 +13,7 @@ from . import switch, traefik
 from .commands import app, cord, proxy, server
 from .cutover import CutOver, Old, Situation, belongs, decide, version_of
 from .docker import Container
-from .errors import BootError, CommandFailed, HostUnreachable, KamalnbError
+from .errors import BootError, CommandFailed, HostUnreachable, KamalnbError, Unclear
 from .events import Fact, Phase
 from .flow import Cancelled, Enter, Flow, Pause, Run, Tell, ask, ask_all, do
 from .plan import BootPlan
@@ -99,7 +99,7 @@ def observe(plan: BootPlan) -> Flow[Situation]:
         cord.all_of(app.run_directory(plan, home)),
     )
     ours = tuple(container for container in containers if belongs(container, plan.role))
-    newer = [c.name for c in ours if int(c.labels.get(traefik.FORMAT_LABEL, "0") or 0) > traefik.FORMAT]
+    newer = [c.name for c in ours if traefik.number(c.labels, traefik.FORMAT_LABEL) > traefik.FORMAT]
     if newer:
         raise BootError(f"{newer[0]} was started by a newer kamalnb.", hint="Upgrade kamalnb here: pip install -U kamalnb.")
     return Situation(
@@ -189,6 +189,8 @@ def _started(attempt: Attempt) -> Flow[Container]:
         steps.insert(0, app.rename(namesake.id, f"{plan.container_name}_replaced_{plan.suffix}"))
     results = yield from do(*steps, fence=plan.fence)
     identifier = results[-1].stdout.strip()
+    if not identifier.isalnum():
+        raise Unclear("start container", results[-1].stdout, "not the id of a container")
     networks = attempt.situation.proxy.container.networks if attempt.situation.proxy else {"bridge": ""}
     example = app.example_container(identifier, plan.container_name, networks)
     return (yield from ask(app.container(identifier, example)))
@@ -238,7 +240,7 @@ def _switched(attempt: Attempt) -> Flow[Booted]:
         )
     error = CommandFailed(result)
     failure = yield from _backed_out(attempt, error)
-    for undo in (r for r in results[number + 1 :] if not r.ok):
+    for undo in (r for r in results[results.index(result) + 1 :] if not r.ok):
         failure = replace_serving(failure, f"The way back failed: {_sentence(undo)}")
     raise failure from error
 
@@ -263,8 +265,9 @@ def _met_again(attempt: Attempt, steps: switch.Steps) -> Flow[tuple[Result, ...]
 
 
 def _first_failure(script: Script, results: tuple[Result, ...]) -> tuple[int, Result] | None:
-    for number, (command, result) in enumerate(zip(script.commands, results, strict=False)):
-        if not result.ok and not command.may_fail:
+    # Up to the first failure no undo ran, so the results are those of the steps alone, in their order.
+    for number, result in zip(script.order, results, strict=False):
+        if not result.ok and not script.commands[number].may_fail:
             return number, result
     if results:
         return None

@@ -144,7 +144,7 @@ def base_priorities(labels: Mapping[str, str], serving: tuple[Old, ...]) -> dict
 def _base_of(router: Router, old: Old) -> int | None:
     if router.priority is None:
         return None
-    return router.priority - int(old.container.labels.get(traefik.LEVEL_LABEL, "0") or 0)
+    return router.priority - traefik.number(old.container.labels, traefik.LEVEL_LABEL)
 
 
 def _olds(role: Role, situation: Situation) -> tuple[tuple[Old, ...], tuple[Old, ...]]:

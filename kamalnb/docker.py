@@ -115,23 +115,43 @@ class Image:
 
 def containers(text: str) -> tuple[Container, ...]:
     """Reads lines of ``CONTAINER_FORMAT``. Raises ``Unclear``."""
-    return tuple(_container(document) for document in _documents("containers", text))
+    return tuple(_container(document) for document in _documents("containers", text, _CONTAINER_SHAPE))
 
 
 def images(text: str) -> tuple[Image, ...]:
     """Reads lines of ``IMAGE_FORMAT``. Raises ``Unclear``."""
-    return tuple(_image(document) for document in _documents("images", text))
+    return tuple(_image(document) for document in _documents("images", text, _IMAGE_SHAPE))
 
 
-def _documents(question: str, text: str) -> Iterator[dict[str, Any]]:
-    for line in filter(str.strip, text.splitlines()):
+_SHAPE: dict[str, type] = {"id": str, "created": str, "labels": dict, "ports": dict}
+_IMAGE_SHAPE = {**_SHAPE, "tags": list, "size": int}
+_CONTAINER_SHAPE = {
+    **_SHAPE,
+    **dict.fromkeys(("name", "image", "image_id", "status", "started", "network_mode"), str),
+    **dict.fromkeys(("exit_code", "pid", "restarts"), int),
+    **dict.fromkeys(("health", "check", "networks"), dict),
+    **dict.fromkeys(("mounts", "args"), list),
+}
+
+
+def _documents(question: str, text: str, shape: Mapping[str, type]) -> Iterator[dict[str, Any]]:
+    # Not splitlines: a label may hold other characters that count as line ends there.
+    for line in filter(str.strip, text.split("\n")):
         try:
             document = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Unclear(question, line, "not JSON") from error
-        if not isinstance(document, dict) or "id" not in document:
+        if not isinstance(document, dict):
             raise Unclear(question, line, "not what the template asks for")
+        wrong = [key for key, kind in shape.items() if not _fits(document.get(key), kind)]
+        if wrong or not all(isinstance(value, str) for value in (document["labels"] or {}).values()):
+            raise Unclear(question, line, f"{', '.join(wrong) or 'labels'} is not what the template asks for")
         yield document
+
+
+def _fits(value: object, kind: type) -> bool:
+    """Docker prints null for an empty map or list, never for a word or a number."""
+    return isinstance(value, kind) or (value is None and kind in (dict, list))
 
 
 def _container(document: dict[str, Any]) -> Container:
@@ -153,13 +173,13 @@ def _container(document: dict[str, Any]) -> Container:
         health_log=tuple(str(entry.get("Output", "")).strip() for entry in health.get("Log") or ()),
         interval=_seconds(check.get("Interval"), 30.0),
         timeout=_seconds(check.get("Timeout"), 30.0),
-        retries=check.get("Retries") or 3,
+        retries=int(check.get("Retries") or 3),
         mounts=tuple(Mount(source=m.get("Source", ""), destination=m["Destination"]) for m in document["mounts"] or ()),
         networks={name: (net or {}).get("IPAddress") or "" for name, net in networks.items()},
         gateways={name: (net or {}).get("Gateway") or "" for name, net in networks.items()},
         network_mode=document["network_mode"],
         ports=_ports(document["ports"]),
-        args=tuple(document["args"] or ()),
+        args=tuple(map(str, document["args"] or ())),
         published=_published(document.get("published")),
     )
 
@@ -180,7 +200,7 @@ def _health(health: dict[str, Any]) -> str | None:
 def _image(document: dict[str, Any]) -> Image:
     return Image(
         id=document["id"],
-        tags=tuple(document["tags"] or ()),
+        tags=tuple(map(str, document["tags"] or ())),
         created=document["created"],
         size=document["size"],
         ports=_ports(document["ports"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .executor import Abort, Executor, OnLine, OnResult, never
+from .executor import Abort, Executor, Hold, OnLine, OnResult, never
 from .script import Script
 from .shell import Command, Result
 
@@ -35,6 +35,10 @@ class DryRunExecutor:
                 number += 1
             number += len(section.undo)
         return tuple(results)
+
+    def hold(self, host: str, command: Command, heartbeat: float) -> Hold:
+        """A dry run changes nothing, so it takes no lock."""
+        raise NotImplementedError("a dry run takes no lock")
 
     def close(self) -> None:
         """Lets the connections go."""

@@ -15,13 +15,14 @@ from typing import Any, Protocol
 
 from . import events
 from .boot import Booted
+from .dry import WOULD
 from .errors import BootError, HostUnreachable, KamalnbError, Unclear
 from .events import Event, Phase
 from .executor import Executor, never
 from .flow import Cancelled, Effect, Enter, Flow, Pause, Run, Tell
 from .rollout import Begin, Each, FleetFlow, Job, Outcome
 from .script import Script
-from .shell import Result
+from .shell import Command, Result
 
 WORKERS = 64
 
@@ -152,6 +153,7 @@ class _Worker:
         self._engine = engine
         self._job = job
         self.phase: Phase | None = None
+        self._broke_in: Phase | None = None
         self._may_cancel = True
 
     def run(self, flow: Flow[Any]) -> Any:
@@ -169,7 +171,7 @@ class _Worker:
 
     def located(self, error: KamalnbError) -> KamalnbError:
         """The error, knowing in which phase it happened."""
-        error.phase = self.phase  # type: ignore[attr-defined]
+        error.phase = self._broke_in or self.phase  # type: ignore[attr-defined]
         return error
 
     def _performed(self, effect: Effect) -> tuple[Any, KamalnbError | None]:
@@ -186,6 +188,8 @@ class _Worker:
         return None, None
 
     def _enter(self, phase: Phase) -> None:
+        if phase is Phase.UNDO:
+            self._broke_in = self.phase
         self.phase = phase
         if phase is Phase.UNDO or phase is Phase.SWITCH:
             self._may_cancel = False
@@ -217,8 +221,11 @@ class _Worker:
         event = kind(at=self._engine.now(), host=self._job.host, role=self._job.role, **fields)
         self._engine._queue.put(event)
 
-    def step(self, result: Result) -> None:
-        """Tells that a command ended."""
+    def step(self, command: Command, result: Result) -> None:
+        """Tells that a command ended, or that it would run."""
+        if result.stderr == WOULD:
+            self._tell(events.StepSkipped, name=result.name, line=result.line, changes=command.changes, uses=command.uses)
+            return
         output = (result.stdout if result.ok else result.stderr or result.stdout)[-4000:]
         told = {"name": result.name, "line": result.line, "exited": result.exited, "seconds": result.seconds}
         self._tell(events.StepFinished, **told, output=output)
@@ -240,7 +247,7 @@ class _Watch:
         self._phase_after = {number: phases[after] for number, after in following.items() if after in phases}
 
     def result(self, number: int, result: Result) -> None:
-        self._worker.step(result)
+        self._worker.step(self._script.commands[number], result)
         phase = self._phase_after.get(number)
         if phase is not None and result.ok:
             self._worker._enter(phase)
@@ -254,7 +261,8 @@ class _Watch:
 
 _DOCUMENTS = frozenset(
     ("list containers", "list running containers", "look at container", "look at image", "list images", "look at traefik")
-    + ("look at sockets", "look at cords", "where home is", "find a fetch tool", "start container", "docker", "routers")
+    + ("look at sockets", "look at cords", "where home is", "find a fetch tool", "start container", "docker", "routers", "keep log")
+    + ("disk", "clock", "look into image")
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 
@@ -27,6 +28,28 @@ class Phase(StrEnum):
     STOP = "stop"
     DONE = "done"
     UNDO = "undo"
+
+
+NEXT: Mapping[Phase | None, frozenset[Phase]] = MappingProxyType(
+    {
+        None: frozenset({Phase.OBSERVE}),
+        Phase.OBSERVE: frozenset({Phase.PREPARE}),
+        # Once to pull, once more to prepare; a stop-first role stops the old one from here.
+        Phase.PREPARE: frozenset({Phase.PREPARE, Phase.START, Phase.STOP, Phase.UNDO}),
+        Phase.START: frozenset({Phase.VERIFY, Phase.UNDO}),
+        Phase.VERIFY: frozenset({Phase.READY, Phase.STOP, Phase.DONE, Phase.UNDO}),
+        Phase.READY: frozenset({Phase.SWITCH, Phase.UNDO}),
+        Phase.SWITCH: frozenset({Phase.SOAK, Phase.COMMIT, Phase.DRAIN, Phase.STOP, Phase.DONE, Phase.UNDO}),
+        Phase.SOAK: frozenset({Phase.COMMIT, Phase.DRAIN, Phase.STOP, Phase.DONE, Phase.UNDO}),
+        Phase.COMMIT: frozenset({Phase.DRAIN, Phase.STOP, Phase.DONE, Phase.UNDO}),
+        # What is past the cut finishes: there is no way back from here.
+        Phase.DRAIN: frozenset({Phase.STOP, Phase.DONE}),
+        Phase.STOP: frozenset({Phase.START, Phase.DONE, Phase.UNDO}),
+        Phase.DONE: frozenset(),
+        Phase.UNDO: frozenset(),
+    }
+)
+"""Which phase may follow which; the tests hold every boot to it."""
 
 
 class State(StrEnum):
@@ -102,10 +125,12 @@ class StepFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSkipped(Event):
-    """A dry run: this command would run now."""
+    """A dry run: this command would run now. ``uses`` are the shell functions that it calls."""
 
     name: str
     line: str
+    changes: bool = True
+    uses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +185,11 @@ class CancelRequested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
-    """Always the last event."""
+    """Always the last event. ``exit_code`` is what a task or a runbook ends with."""
 
     ok: bool
     sentence: str
+    exit_code: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +207,14 @@ class Line:
     replaced: str | None = None
     serving: str = ""
     doing: str = ""
-    failure: HostFailed | None = None
+    failures: tuple[HostFailed, ...] = ()
+    """Why it failed; several where the looks before a run found several things."""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def failure(self) -> HostFailed | None:
+        """Why it failed, the last thing said; None where it did not."""
+        return self.failures[-1] if self.failures else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,8 +239,8 @@ class Report:
 
     @property
     def failures(self) -> tuple[HostFailed, ...]:
-        """Every host that failed, in the order of the lines."""
-        return tuple(line.failure for line in self.lines if line.failure is not None)
+        """Everything that failed, in the order of the lines."""
+        return tuple(failure for line in self.lines for failure in line.failures)
 
     def count(self, *states: State) -> int:
         """How many lines are in one of ``states``."""
@@ -233,10 +265,18 @@ class Report:
                 return replace(report, cancelling=True)
             case RunFinished():
                 return replace(report, finished=event)
-            case FactLearned() if not event.role:
-                return replace(report, notes=(*report.notes, event.fact))
+            case FactLearned(fact=fact) if not event.role:
+                return _with_version(replace(report, notes=(*report.notes, fact)), fact)
             case _:
                 return replace(report, lines=tuple(_changed(line, event) for line in report.lines))
+
+
+def _with_version(report: Report, fact: Fact) -> Report:
+    """Which version ``latest``, ``current`` and ``previous`` are is known only after the looks."""
+    version = fact.data.get("version")
+    if fact.kind != "version" or not version:
+        return report
+    return replace(report, version=version, lines=tuple(replace(line, version=version) for line in report.lines))
 
 
 def _changed(line: Line, event: Event) -> Line:
@@ -262,7 +302,7 @@ def _changed(line: Line, event: Event) -> Line:
             return replace(
                 line,
                 state=State.UNTOUCHED if untouched else State.FAILED,
-                failure=event,
+                failures=(*line.failures, event),
                 serving=event.serving,
                 ended=event.at,
                 doing="",
@@ -270,7 +310,7 @@ def _changed(line: Line, event: Event) -> Line:
         case FactLearned(fact=fact) if fact.warning:
             return replace(line, warnings=(*line.warnings, fact.text))
         case FactLearned(fact=fact):
-            return replace(line, doing=fact.text)
+            return replace(line, doing=fact.text, replaced=fact.data.get("from", line.replaced))
         case Waiting():
             return replace(line, doing=event.why)
         case LinePrinted():

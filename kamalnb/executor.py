@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .script import Script
-from .shell import Result
+from .shell import Command, Result
 
 OnResult = Callable[[int, Result], None]
 OnLine = Callable[[int, str], None]
@@ -17,6 +17,29 @@ Abort = Callable[[], bool]
 def never() -> bool:
     """Not to be aborted."""
     return False
+
+
+class Hold(Protocol):
+    """A session that is kept open on a host; its end is the end of what it holds."""
+
+    @property
+    def held(self) -> bool:
+        """It printed ``held`` and is still there."""
+        ...
+
+    @property
+    def printed(self) -> str:
+        """What it printed."""
+        ...
+
+    @property
+    def exited(self) -> int | None:
+        """Its exit code, None while it runs or where none came back."""
+        ...
+
+    def release(self) -> None:
+        """Ends it, and waits a moment until the host has noticed."""
+        ...
 
 
 class Executor(Protocol):
@@ -30,6 +53,13 @@ class Executor(Protocol):
         Returns one ``Result`` per step that ran; the last one has ``exited=None`` where the connection or the
         time limit ended it. ``on_result`` and ``on_line`` are told while it runs, by the number of the command in
         ``script.commands``. Raises ``HostUnreachable`` when nothing was sent at all.
+        """
+        ...
+
+    def hold(self, host: str, command: Command, heartbeat: float) -> Hold:
+        """Starts ``command`` in a session of its own and feeds it a line every ``heartbeat`` seconds.
+
+        Returns when it has printed ``held`` or has ended. Raises ``HostUnreachable``.
         """
         ...
 

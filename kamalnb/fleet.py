@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import events, preflight
-from .commands import server
+from . import events, preflight, wording
+from .commands import lock, server
 from .commands import traefik as traefik_commands
 from .config.model import Config, Role
 from .dry import DryRunExecutor
 from .engine import Engine
-from .errors import ConfigError, HostUnreachable, RolloutFailed, UsageError
+from .errors import ConfigError, HostUnreachable, LockHeld, RolloutFailed, Unclear, UsageError
 from .events import Event, Fact, Report
 from .executor import Executor
 from .flow import Flow, do
-from .plan import Plan, Selection, plan, resolve_version, select
+from .locks import Locks
+from .plan import Plan, Selection, Version, plan, resolve_version, select
 from .preflight import Check, Survey
 from .rollout import Each, FleetFlow, Job, Outcome, rollout
 from .shell import Secret
@@ -90,12 +91,12 @@ class Fleet:
         boot = _Boot(project, selection, version, skip_unreachable, env_files, "dry-run" if dry_run else "boot")
         return Rollout(Engine(DryRunExecutor(executor) if dry_run else executor), boot.stream)
 
-    def check(self) -> tuple[Check, ...]:
-        """Looks at everything that a boot needs, changes nothing: one row for each host and thing."""
+    def check(self, version: str | None = None) -> tuple[Check, ...]:
+        """Looks at everything that a boot (of ``version``) needs, changes nothing: one row for each host and thing."""
         from .check import check
 
         project = self._project()
-        return check(project, self._select(project.config), self._executor(project))
+        return check(project, self._select(project.config), self._executor(project), version)
 
     def boot_traefik(self) -> tuple[Outcome, ...]:
         """Starts Traefik on every chosen host where it does not run. Outcomes, one a host."""
@@ -165,6 +166,7 @@ class _Boot:
         self._skip = skip
         self._env_files = env_files
         self._verb = verb
+        self._run_id = secrets.token_hex(8)
 
     def stream(self, engine: Engine) -> Stream:
         """Yields every event; the last one is ``RunFinished``."""
@@ -185,22 +187,38 @@ class _Boot:
         yield _note(engine, decided.sentence or f"version {decided.name}", kind="version", data={"version": decided.name})
         hosts = {survey.host for survey in surveys}
         kept = replace(selection, pairs=tuple(pair for pair in selection.pairs if pair[0] in hosts))
-        made = plan(
-            config, kept, version=decided.name, tag=decided.tag, run_id=secrets.token_hex(8),
+        if self._verb == "dry-run":
+            yield from self._rolled_out(engine, self._plan(kept, decided, None))
+            return
+        claim = self._claim(decided)
+        locks = Locks(engine.executor, config, kept.hosts, claim, without=set(selection.hosts) - hosts)
+        try:
+            with locks:
+                yield from self._rolled_out(engine, self._plan(kept, decided, locks.fence))
+        except (LockHeld, HostUnreachable, Unclear) as error:
+            yield _finished(engine, False, f"Nothing was changed: {error}", error.exit_code)
+
+    def _plan(self, selection: Selection, version: Version, fence: tuple[str, str] | None) -> Plan:
+        return plan(
+            self._project.config, selection, version=version.name, tag=version.tag, run_id=self._run_id, fence=fence,
             new_id=lambda: secrets.token_hex(16), performer=self._project.performer(), env_file=self._env_files,
         )  # fmt: skip
-        yield from self._rolled_out(engine, made)
+
+    def _claim(self, version: Version) -> lock.Claim:
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        who = self._project.performer()
+        return lock.Claim(run_id=self._run_id, who=who, when=when, version=version.name, why=self._verb)
 
     def _started(self, engine: Engine) -> Event:
         targets = tuple((host, role.name) for host, role in self._selection.pairs)
         service, version = self._project.config.service, self._version or ""
         return events.RunStarted(
-            at=engine.now(), run_id=secrets.token_hex(8), verb=self._verb, service=service, version=version, targets=targets
+            at=engine.now(), run_id=self._run_id, verb=self._verb, service=service, version=version, targets=targets
         )
 
     def _surveyed(self, engine: Engine) -> Generator[Event, None, tuple[Survey, ...] | None]:
         """Looks at every host before any change; None, with all problems told, where the run must not begin."""
-        yield _note(engine, f"looking at {len(self._selection.hosts)} hosts")
+        yield _note(engine, f"looking at {wording.counted(len(self._selection.hosts), 'host')}")
         outcomes = yield from engine.drive(_side_by_side(_surveys(self._project.config, self._selection)))
         failures = []
         for outcome in outcomes:
@@ -233,15 +251,13 @@ class _Boot:
         failed = [outcome for outcome in outcomes if not outcome.ok]
         not_begun = len(made.boots) - len(outcomes)
         ok = not failed and not not_begun
-        hosts = ", ".join(dict.fromkeys(outcome.job.host for outcome in booted)) or "no host"
-        sentence = f"{made.version} serves on {hosts}"
-        if self._verb == "dry-run":
-            sentence = f"dry run: nothing was changed on {', '.join(made.hosts)}"
-        if failed:
-            sentence += f"; failed: {', '.join(f'{o.job.role} on {o.job.host}' for o in failed)}"
-        if not_begun:
-            sentence += f"; not begun: {not_begun}"
-        yield _finished(engine, ok, f"{sentence}, in {engine.now():.1f} s.")
+        if self._verb == "dry-run" and ok:
+            sentence = f"dry run: nothing was changed on {', '.join(made.hosts)}."
+        else:
+            before = {outcome.job.host: outcome.value.replaced for outcome in booted}
+            names = tuple(f"{outcome.job.role} on {outcome.job.host}" for outcome in failed)
+            sentence = wording.closing(made.version, before, names, not_begun, engine.now(), engine.cancelled)
+        yield _finished(engine, ok, sentence)
 
 
 def _surveys(config: Config, selection: Selection) -> tuple[Job, ...]:
@@ -286,7 +302,7 @@ def _refused(engine: Engine, host: str, roles: tuple[str, ...], why: str, kind: 
     ]
 
 
-def _finished(engine: Engine, ok: bool, sentence: str) -> Event:
-    return events.RunFinished(at=engine.now(), ok=ok, sentence=sentence)
+def _finished(engine: Engine, ok: bool, sentence: str, exit_code: int = 1) -> Event:
+    return events.RunFinished(at=engine.now(), ok=ok, sentence=sentence, exit_code=0 if ok else exit_code)
 
 

@@ -88,10 +88,10 @@ def do(*commands: Command, fence: tuple[str, str] | None = None) -> Flow[tuple[R
 def ask(question: Question[T]) -> Flow[T]:
     """Asks one question. Raises ``CommandFailed`` or ``Unclear``."""
     (result,) = yield from run(Script.of(question.command))
-    return question.parse(result.stdout)
+    return question.read(result.stdout)
 
 
 def ask_all(*questions: Question[Any]) -> Flow[tuple[Any, ...]]:
     """Asks several questions in one round trip; the answers in their order."""
     results = yield from run(Script.of(*(question.command for question in questions)))
-    return tuple(question.parse(result.stdout) for question, result in zip(questions, results, strict=True))
+    return tuple(question.read(result.stdout) for question, result in zip(questions, results, strict=True))

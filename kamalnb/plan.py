@@ -159,9 +159,11 @@ def plan(
     new_id: Callable[[], str],
     performer: str = "",
     env_file: Callable[[Role, str], Secret | None] = lambda role, host: None,
+    fence: tuple[str, str] | None = None,
     notes: Sequence[str] = (),
 ) -> Plan:
-    """A boot of ``version`` (image tag ``tag``) for ``selection``. ``new_id`` gives 32 fresh hex digits a call."""
+    """A boot of ``version`` (image tag ``tag``) for ``selection``. ``new_id`` gives 32 fresh hex digits a call;
+    ``fence`` is the lock file and the run id that every changing script compares first."""
     boots = tuple(
         BootPlan(
             host=host,
@@ -172,6 +174,7 @@ def plan(
             performer=performer,
             run_directory=config.run_directory,
             env_file=env_file(role, host),
+            fence=fence,
         )
         for host, role in selection.pairs
     )

@@ -29,7 +29,7 @@ OLDEST_TRAEFIK = {2: (2, 11, 31), 3: (3, 6, 1)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that was looked at. ``verdict`` is ok, warning or failed; ``fix`` is what to do."""
+    """One thing that was looked at. ``verdict`` is ok, warning, failed or skipped; ``fix`` is what to do."""
 
     host: str
     name: str
@@ -78,7 +78,7 @@ def survey(config: Config, host: str, roles: tuple[Role, ...], now: float) -> Fl
         return Survey(host=host, checks=(_no_docker(host, results),))
     if len(results) < len(questions) or not all(result.ok for result in results):
         return Survey(host=host, checks=(_broken(host, results),))
-    answers = [question.parse(result.stdout) for question, result in zip(questions, results, strict=True)]
+    answers = [question.read(result.stdout) for question, result in zip(questions, results, strict=True)]
     (api, version), free, clock, images, containers, found = answers
     facts = Facts(api=api, version=version, free=free, clock=clock)
     running = traefik.proxy(found) if found is not None and found.status == "running" else None

@@ -139,6 +139,11 @@ def _detached(body: str, journal: str) -> str:
     )
 
 
+def refused(command: Command) -> Result:
+    """How the first step of a script ends whose run does not hold the lock any more: nothing of it ran."""
+    return Result(name=command.name, line=str(command), exited=REFUSED, stderr="this run does not hold the lock any more")
+
+
 class Frames:
     """Reads what a rendered script prints, and tells each step's ``Result`` as soon as it is known.
 
@@ -192,10 +197,15 @@ class Frames:
         return self._out.ended and self._err.ended
 
     def results(self) -> tuple[Result, ...]:
-        """What is known now: the finished steps, then the one that was cut off, if any, with no exit code."""
+        """What is known now: the finished steps, then the one that was cut off, if any, with no exit code.
+
+        A script that its host refused (``REFUSED``) has one result that says so, for its first step.
+        """
         known = [self._result(number) for number in sorted(self._out_frames)]
         if self.exited is None and len(known) < len(self._commands):
             known.append(self._cut_off())
+        if self.exited == REFUSED and not known:
+            known.append(refused(self._commands[0]))
         return tuple(known)
 
     def _tell(self, number: int) -> None:

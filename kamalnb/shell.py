@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from .errors import Unclear
+
 T = TypeVar("T")
 
 REDACTED = "[REDACTED]"
@@ -90,10 +92,17 @@ class Raw(str):
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T]):
-    """A command that only looks, and how to read what it prints. ``parse`` raises ``Unclear``."""
+    """A command that only looks, and how to read what it prints. ``parse`` may raise ``Unclear``."""
 
     command: Command
     parse: Callable[[str], T]
+
+    def read(self, text: str) -> T:
+        """What ``text`` says. Raises ``Unclear``, also where the parser stumbles over something nobody thought of."""
+        try:
+            return self.parse(text)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise Unclear(self.command.name, text, f"{type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

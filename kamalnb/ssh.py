@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING
 
 from .config.model import SecretSource, Ssh
 from .errors import HostUnreachable
-from .executor import OnLine, OnResult
-from .openssh import Login, Target, resolve
-from .script import Frames, Script, render
-from .shell import Result, Secret, look
+from .executor import Abort, OnLine, OnResult, never
+from .openssh import resolve
+from .script import Frames, Script, mark_of, render
+from .shell import Command, Result, Secret, look
+from .ssh_target import Login, Target
 
 if TYPE_CHECKING:
+    from .ssh_hold import SshHold
     from .ssh_link import Link, Shop
+    from .ssh_talk import Exchange
 
 __all__ = ["Login", "SshExecutor"]
 
@@ -46,30 +49,37 @@ class SshExecutor:
         self._shop: Shop | None = None
         self._watch = _Watch()
 
-    def run(self, host: str, script: Script, on_result: OnResult, on_line: OnLine) -> tuple[Result, ...]:
+    def run(
+        self, host: str, script: Script, on_result: OnResult, on_line: OnLine, abort: Abort = never
+    ) -> tuple[Result, ...]:
         """Runs ``script`` on ``host`` within its limit; see ``Executor.run``.
 
         Raises HostUnreachable when nothing was sent at all.
         """
-        from .ssh_talk import Exchange
-
         link = self._link(host)
-        mark = "k" + randomness.token_hex(8)
-        frames = Frames(script, mark, time.monotonic, on_result, on_line)
-        exchange = Exchange(
-            text=render(script, mark).encode(errors="surrogateescape"),
-            out=frames.out,
-            err=frames.err,
-            done=lambda: frames.done,
-            limit=script.limit,
-            guard=lambda seconds: contextlib.nullcontext(),
-        )
-        link.converse(host, exchange)
+        mark = mark_of(script, "k" + randomness.token_hex(8))
+        frames: list[Frames] = []
+
+        def begin() -> Exchange:
+            frames.append(Frames(script, mark, time.monotonic, on_result, on_line))
+            return _exchange(script, mark, frames[0], abort)
+
+        with self._remembered(host):
+            exchange = link.converse(host, begin)
         if exchange.failure is not None:
             raise exchange.failure
-        if exchange.note and not frames.done:
-            frames.err(f"\n({exchange.note})")
-        return frames.results()
+        if exchange.note and not frames[0].done:
+            frames[0].err(f"\n({exchange.note})")
+        return frames[0].results()
+
+    def hold(self, host: str, command: Command, heartbeat: float) -> SshHold:
+        """Starts ``command`` in a session of its own and feeds it a line every ``heartbeat`` seconds.
+
+        Returns when it has printed ``held`` or has ended. Raises HostUnreachable.
+        """
+        link = self._link(host)
+        with self._remembered(host):
+            return link.hold(host, f"exec {command.line()}", heartbeat)
 
     def probe(self, host: str) -> Login:
         """Logs in, runs an empty command, and says how it got in.
@@ -77,7 +87,6 @@ class SshExecutor:
         Raises HostUnreachable, with the step that failed and the command that fixes it.
         """
         link = self._link(host)
-        link.open(host)
         results = self.run(host, Script.of(look("shell", "true", limit=10.0)), _nothing, _nothing)
         if not (results and results[0].ok) or link.login is None:
             said = " ".join((results[0].stdout + " " + results[0].stderr).split())[:200] if results else "no answer"
@@ -95,6 +104,15 @@ class SshExecutor:
         # The ones behind jump hosts first: their goodbye travels through those.
         for link in sorted(links, key=lambda link: link.via is None):
             link.close()
+
+    @contextlib.contextmanager
+    def _remembered(self, host: str) -> Iterator[None]:
+        """Forgets where ``host`` is when it cannot be reached: a person may be mending ssh_config."""
+        try:
+            yield
+        except HostUnreachable:
+            self._targets.pop(host, None)
+            raise
 
     def _link(self, host: str) -> Link:
         target = self._targets.get(host)
@@ -126,6 +144,19 @@ class SshExecutor:
                 guard=self._watch.guard,
             )
         return self._shop
+
+
+def _exchange(script: Script, mark: str, frames: Frames, abort: Abort) -> Exchange:
+    from .ssh_talk import Exchange
+
+    return Exchange(
+        text=render(script, mark).encode(errors="surrogateescape"),
+        out=frames.out,
+        err=frames.err,
+        done=lambda: frames.done,
+        limit=script.limit,
+        abort=abort,
+    )
 
 
 def _set_log_level(name: str) -> None:

@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol
 import paramiko
 
 from .errors import HostUnreachable
-from .openssh import Target
+from .ssh_target import Target
 
 _FAMILIES = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 

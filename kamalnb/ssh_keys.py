@@ -19,8 +19,8 @@ from pathlib import Path
 import paramiko
 
 from .config.model import SecretSource, Ssh
-from .openssh import Target
 from .shell import Secret
+from .ssh_target import Target
 
 AGENT_PATIENCE = 30.0
 """Seconds for an agent's answer: it may be asking a person to touch a key."""

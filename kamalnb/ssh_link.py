@@ -6,19 +6,21 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import paramiko
 
 from . import ssh_wire
 from .errors import HostUnreachable
-from .openssh import Login, Target
 from .ssh_door import Door
+from .ssh_hold import SshHold
 from .ssh_keys import KeyRing
 from .ssh_login import Entry, HostKeyCheck, short_type
 from .ssh_talk import Exchange
-from .ssh_wire import Connection, ConnectionLost
+from .ssh_target import Login, Target
+from .ssh_wire import Connection, ConnectionLost, NoRoom
 
 SESSIONS = 8
 """Scripts at once on one connection: sshd's MaxSessions is 10, and it frees a slot later than it says."""
@@ -28,6 +30,17 @@ START_ATTEMPTS = 5
 
 LOGIN_PATIENCE = 75.0
 """Seconds for handshake and login together. An agent may be asking a person to touch a key."""
+
+EVALUATE = "exec /bin/sh -c 'eval \"$(head -c {})\"'"
+"""Reads so many bytes of script from stdin and leaves what follows to the script. Login shells all read it alike."""
+
+_FULL = "it allows no more sessions on one connection (MaxSessions)."
+
+TRUSTED = 5.0
+"""Seconds since its last packet for which a jump host's connection is used without asking."""
+
+GATEWAY_PATIENCE = 10.0
+"""Seconds for a jump host's sign of life."""
 
 
 @dataclass(slots=True)
@@ -50,27 +63,55 @@ class Link:
         self.target = target
         self.via = via
         self.login: Login | None = None
+        self.carries = False
+        """Other links go through it."""
+        if via is not None:
+            via.carries = True
         self._shop = shop
         self._opening = threading.Lock()
+        self._counting = threading.Lock()
         self._sessions = threading.BoundedSemaphore(SESSIONS)
         self._connection: Connection | None = None
         self._door: Door | None = None
         self._used = 0.0
+        self._running = 0
+        self._holds: weakref.WeakSet[SshHold] = weakref.WeakSet()
         self._failed: tuple[float, HostUnreachable] | None = None
 
-    def converse(self, host: str, exchange: Exchange) -> None:
-        """Runs one script over it. Raises HostUnreachable only where nothing was sent."""
-        with self._sessions:
-            for last_try in (False, True):
-                connection = self.open(host)
-                lost = self._try(connection, exchange)
-                self._used = time.monotonic()
-                if lost is None or exchange.sent:
-                    return
+    def converse(self, host: str, begin: Callable[[], Exchange]) -> Exchange:
+        """Runs one script over it: ``begin`` is called once it is open, so that getting in is on nobody's clock.
+
+        Raises HostUnreachable only where nothing was sent.
+        """
+        with self._sessions, self._noted():
+            connection = self.open(host)
+            exchange = begin()
+            lost = self._try(host, connection, exchange)
+            if lost is not None and not exchange.sent:
+                lost = self._try(host, self.open(host), exchange)
+            if lost is not None and not exchange.sent:
+                raise self._no_session(host, f"logged in, but no shell could be opened ({lost}).")
+            return exchange
+
+    def hold(self, host: str, line: str, heartbeat: float) -> SshHold:
+        """A session that stays open until it is released. Raises HostUnreachable.
+
+        Not one of the ``SESSIONS``: the two that sshd has beyond those are for this.
+        """
+        for last_try in (False, True):
+            connection = self.open(host)
+            try:
+                with self._shop.guard(2 * ssh_wire.SESSION_PATIENCE, connection.abort):
+                    channel = connection.start_session(EVALUATE.format(len(line.encode())))
+                self._holds.add(hold := SshHold(channel, line, heartbeat))
+                return hold
+            except NoRoom:
+                raise self._no_session(host, _FULL) from None
+            except ConnectionLost as lost:
+                self._drop(connection)
                 if last_try:
-                    why = str(lost)
-                    sentence = f"logged in, but no shell could be opened ({why}). Try `{self.target.command} true`."
-                    raise HostUnreachable(host, "session", sentence)
+                    raise self._no_session(host, f"logged in, but no shell could be opened ({lost}).") from None
+        raise AssertionError("the loop returns or raises")
 
     def open(self, host: str) -> Connection:
         """The open connection. ``host`` is whom an error is about."""
@@ -91,7 +132,7 @@ class Link:
         """Lets it go; what runs over it is cut off."""
         self._let_go()
 
-    def _try(self, connection: Connection, exchange: Exchange) -> ConnectionLost | None:
+    def _try(self, host: str, connection: Connection, exchange: Exchange) -> ConnectionLost | None:
         exchange.guard = lambda seconds: self._shop.guard(seconds, connection.abort)
         try:
             # Opening the session has its own limit, starting the shell has none.
@@ -100,12 +141,31 @@ class Link:
         except ConnectionLost as lost:
             self._drop(connection)
             return lost
+        except NoRoom:
+            # What runs on this connection is left in peace.
+            raise self._no_session(host, _FULL) from None
         if exchange.dead:
             self._drop(connection)
         return None
 
+    def _no_session(self, host: str, sentence: str) -> HostUnreachable:
+        return HostUnreachable(host, "session", f"{sentence} Try `{self.target.command} true`.")
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        with self._counting:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._running -= 1
+            self._used = time.monotonic()
+
     def _is_stale(self) -> bool:
-        return time.monotonic() - self._used > self._shop.idle_timeout
+        """Nothing went over it for long. Never while something runs over it besides the one who asks."""
+        idle = time.monotonic() - self._used > self._shop.idle_timeout
+        return idle and self._running <= 1 and not self.carries and not any(hold.held for hold in self._holds)
 
     def _drop(self, connection: Connection) -> None:
         connection.abort()
@@ -142,6 +202,16 @@ class Link:
         question = "Is it an SSH server, or one that is overrun (MaxStartups)?"
         raise HostUnreachable(host, "connect", f"{sentence} {question} Try `{self.target.command}`.")
 
+    def _gateway(self, host: str) -> Connection | None:
+        """The jump host's connection, one that answers."""
+        if self.via is None:
+            return None
+        connection = self.via.open(host)
+        if time.monotonic() - connection.heard > TRUSTED and not connection.answers(GATEWAY_PATIENCE):
+            self.via._drop(connection)
+            connection = self.via.open(host)
+        return connection
+
     def _about(self, error: HostUnreachable, host: str) -> HostUnreachable:
         """The error as ``host``'s own: what happened at its jump host says so."""
         sentence = str(error).removeprefix(f"{error.host}: ")
@@ -151,7 +221,7 @@ class Link:
 
     def _attempt(self, host: str) -> Connection:
         begun = time.monotonic()
-        gateway = self.via.open(host) if self.via is not None else None  # before the throttle: it takes its own turn
+        gateway = self._gateway(host)  # before the throttle: it takes its own turn
         with self._shop.starts:
             door = Door(host, self.target, self._shop.connect_timeout, gateway)
             entry = Entry(host, self.target, self._shop.keys)

@@ -6,8 +6,8 @@ import paramiko
 
 from .errors import HostUnreachable
 from .known_hosts import Finding, KnownHosts, Verdict, remember
-from .openssh import Target
 from .ssh_keys import AgentKey, Candidate, KeyRing, KeyUnusable
+from .ssh_target import Target
 
 
 class HostKeyCheck:

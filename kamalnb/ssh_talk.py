@@ -23,6 +23,9 @@ DEAD_AFTER = 60.0
 LEFTOVERS = 2.0
 """Seconds for output of things a dead shell left behind."""
 
+TICK = 0.25
+"""Seconds between two looks at the clock while nothing comes."""
+
 _PIECE = 1 << 20
 _PACKET = 32 << 10
 
@@ -48,7 +51,9 @@ class Exchange:
     done: Callable[[], bool]
     limit: float
     """Seconds from the first byte sent."""
-    guard: Callable[[float], contextlib.AbstractContextManager[None]]
+    abort: Callable[[], bool] = lambda: False
+    """Asked a few times a second; True ends it."""
+    guard: Callable[[float], contextlib.AbstractContextManager[None]] = lambda seconds: contextlib.nullcontext()
     """``guard(seconds)`` ends the connection when its block is not left in time: writes cannot be given a limit."""
     line: Line = field(default_factory=Line)
     sent: bool = False
@@ -118,7 +123,7 @@ class Conversation:
                 if not moved:
                     if ended or self._left_alone(now):
                         return
-                    self._signal.wait(0.05 if self._rest else max(0.0, min(1.0, ASK_AFTER, self._deadline - now)))
+                    self._signal.wait(0.05 if self._rest else max(0.0, min(TICK, self._deadline - now)))
 
     def _send(self) -> bool:
         """Sends what the host has room for, never more: a script and its output must not wait for each other."""
@@ -155,6 +160,8 @@ class Conversation:
         heard = exchange.line.heard()
         if exchange.taken > OUTPUT_CAP:
             exchange.note = f"it printed more than {OUTPUT_CAP >> 20} MiB and was cut off"
+        elif exchange.abort():
+            exchange.note = "stopped on request"
         elif now >= self._deadline:
             exchange.note = f"given up after {exchange.limit:g} s, its time limit"
         elif now - heard > DEAD_AFTER and self._asked > heard:

@@ -26,7 +26,7 @@ from paramiko.packet import Packetizer
 from .ssh_talk import Conversation, Exchange, Line
 
 SHELL = "exec /bin/sh -s"
-"""The only command line ever sent, so no script and no secret is in a process list, whatever the login shell."""
+"""The command line of every script, so no script and no secret is in a process list, whatever the login shell."""
 
 SESSION_PATIENCE = 10.0
 """Seconds for a session to open. A connection that does not answer in that time is dead."""
@@ -49,6 +49,10 @@ _KEX = (
 
 class ConnectionLost(Exception):
     """The connection is gone, or as good as."""
+
+
+class NoRoom(Exception):
+    """The server refuses one more session on this connection, which works otherwise."""
 
 
 class InlineRemote(Remote):  # type: ignore[misc]
@@ -113,6 +117,11 @@ class Packets(Packetizer):
         """The connection is set up: ordinary acknowledgements will do."""
         self._raw = None
 
+    def close(self) -> None:
+        """Closes the socket. Through a jump host that is gone, saying so fails, in a thread where nobody catches it."""
+        with contextlib.suppress(OSError, EOFError):
+            super().close()
+
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         """Reads ``n`` bytes."""
         if self._raw is not None:
@@ -136,10 +145,11 @@ class Pulse(Line):
 
     def ask(self) -> None:
         """Sends a keepalive that wants an answer, from a thread of its own: a full pipe would hold it up."""
-        transport = self._transport
-        threading.Thread(
-            target=lambda: transport.global_request("keepalive@openssh.com", wait=True), daemon=True
-        ).start()
+        threading.Thread(target=self._question, daemon=True).start()
+
+    def _question(self) -> None:
+        with contextlib.suppress(Exception):  # nobody listens: no answer says it all
+            self._transport.global_request("keepalive@openssh.com", wait=True)
 
 
 class Connection(fabric.Connection):  # type: ignore[misc]
@@ -162,17 +172,45 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         return self.gateway()
 
     def create_session(self) -> paramiko.Channel:
-        """A session channel. A host that has no free one (``MaxSessions``) is asked again for a while."""
+        """A session channel. A host that has no free one (``MaxSessions``) is asked again for a while.
+
+        Raises ConnectionLost where there is no answer, NoRoom where it is no for ``SESSION_PATIENCE``.
+        """
         until = time.monotonic() + SESSION_PATIENCE
         while True:
+            asked = time.monotonic()
             try:
                 channel: paramiko.Channel = self.transport.open_session(timeout=SESSION_PATIENCE)
                 return channel
             except (paramiko.SSHException, EOFError, OSError) as error:
                 # Not told apart by type: a refusal can come as a bare SSHException.
-                if not self.is_connected or time.monotonic() > until:
+                if not self.is_connected or time.monotonic() - asked >= SESSION_PATIENCE:
                     raise ConnectionLost(str(error)) from error
+                if time.monotonic() > until:
+                    raise NoRoom(str(error)) from error
             time.sleep(0.1)
+
+    def start_session(self, line: str) -> paramiko.Channel:
+        """A session in which ``line`` runs. Raises ConnectionLost, NoRoom."""
+        try:
+            channel = self.create_session()
+            channel.exec_command(line)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise ConnectionLost(str(error) or "the connection was closed") from error
+        return channel
+
+    @property
+    def heard(self) -> float:
+        """When the server's last bytes came in, on the monotonic clock."""
+        return Pulse(self.transport).heard()
+
+    def answers(self, seconds: float) -> bool:
+        """Whether the server gives a sign of life within ``seconds``."""
+        pulse, asked = Pulse(self.transport), time.monotonic()
+        pulse.ask()
+        while self.is_connected and pulse.heard() <= asked and time.monotonic() - asked < seconds:
+            time.sleep(0.05)
+        return bool(self.is_connected and pulse.heard() > asked)
 
     def converse(self, exchange: Exchange) -> None:
         """Runs one script. Raises ConnectionLost where the connection broke on the way."""

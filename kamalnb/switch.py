@@ -14,6 +14,10 @@ from .script import Script, Section
 from .shell import Command, Result
 from .traefik import Proxy
 
+STILL_WELL = "still well"
+STOP = "stop container"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """Everything that the steps around a switch are made from. ``cord`` is the new container's cord directory."""
@@ -48,15 +52,15 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """The switch as a script, the phases by command number, and from which command on the switch stands."""
+    """The switch as a script, the phases by command number, and the commands whose failure leaves the switch standing."""
 
     script: Script
     phases: tuple[tuple[int, Phase], ...]
-    stands_from: int
+    standing: frozenset[int]
 
     def switched(self, number: int) -> bool:
         """Whether the switch stands although the command ``number`` failed."""
-        return number >= self.stands_from
+        return number in self.standing
 
 
 def before(stage: Stage) -> tuple[Command, ...]:
@@ -69,10 +73,9 @@ def before(stage: Stage) -> tuple[Command, ...]:
 def script(stage: Stage, directory: str) -> Steps:
     """Guard, switch, acknowledge, soak, commit, drain, stop: detached, so that nothing of it needs the controller."""
     sections = _up(stage) if stage.cutover.direction is Direction.UP else _down(stage)
-    last = Section(steps=tuple(_drained_and_stopped(stage)))
-    sections = (*sections, last) if last.steps else sections
+    sections += _drained_and_stopped(stage)
     numbered = Script(sections=sections, journal=f"{directory}/runs/{stage.plan.nonce}", fence=stage.plan.fence)
-    return Steps(script=numbered, phases=_phases(numbered, stage.cutover), stands_from=_stands_from(sections, stage.cutover))
+    return Steps(script=numbered, phases=_phases(numbered, stage.cutover), standing=_standing(numbered))
 
 
 def without_leftovers(plan: BootPlan, situation: Situation, cutover: CutOver) -> list[Command]:
@@ -93,7 +96,7 @@ def take_out(stage: Stage) -> list[Command]:
 
 def worker_is_well(role: Role, new: Container) -> tuple[Command, ...]:
     """A role without a proxy: Docker's verdict where there is a check, else still running without a restart."""
-    if role.healthcheck.cmd is not None:
+    if role.healthcheck.configured:
         return (app.healthy(new.id, role.healthcheck.deadline), app.alive(new.id, role.min_healthy))
     return (app.alive(new.id, role.readiness_delay, "any", "readiness delay"),)
 
@@ -180,12 +183,16 @@ def _drained(stage: Stage, old: Old) -> list[Command]:
     return [proxy.drain(old, stage.role, _port(stage, old), stage.traefik)]
 
 
-def _drained_and_stopped(stage: Stage) -> list[Command]:
+def _drained_and_stopped(stage: Stage) -> tuple[Section, ...]:
+    """A new one that dies while the old one drains gives way to it once more; only then the old one is stopped."""
     olds = stage.cutover.serving
     if not olds:
-        return []
+        return ()
     drained = [step for old in olds for step in _drained(stage, old)]
-    return [*drained, app.stop(_ids(olds), stage.role.stop_wait_time)]
+    undo = tuple(step for old in stage.cuttable for step in _tied_again(stage, old))
+    well = app.alive(stage.new.id, 0.0, name=STILL_WELL)
+    stop = app.stop(_ids(olds), stage.role.stop_wait_time)
+    return (Section(steps=(*drained, well), undo=undo), Section(steps=(stop,)))
 
 
 def _port(stage: Stage, old: Old) -> int:
@@ -200,7 +207,7 @@ def _ids(olds: tuple[Old, ...]) -> tuple[str, ...]:
 def _phases(script: Script, cutover: CutOver) -> tuple[tuple[int, Phase], ...]:
     """Which phase begins with which command: told apart by the steps' names."""
     up = cutover.direction is Direction.UP
-    first = {"soak": Phase.SOAK, "drain": Phase.DRAIN, "stop container": Phase.STOP}
+    first = {"soak": Phase.SOAK, "drain": Phase.DRAIN, STOP: Phase.STOP}
     if up:
         first["cut cord"] = Phase.COMMIT
     found: dict[Phase, int] = {}
@@ -211,7 +218,16 @@ def _phases(script: Script, cutover: CutOver) -> tuple[tuple[int, Phase], ...]:
     return tuple((number, phase) for phase, number in found.items())
 
 
-def _stands_from(sections: tuple[Section, ...], cutover: CutOver) -> int:
-    """Up: from the commit on. Down: from the drain on, since the soak still undoes."""
-    whole = 1 if cutover.direction is Direction.UP else 2
-    return sum(len(section.steps) + len(section.undo) for section in sections[:whole])
+def _standing(script: Script) -> frozenset[int]:
+    """Once the old one's cord is cut above a new one that serves, and once nothing is left but to stop it.
+
+    Up: the commit, whose failure ties the old one again below the new one. Both: the stop.
+    """
+    standing: set[int] = set()
+    number = 0
+    for section in script.sections:
+        names = [step.name for step in section.steps]
+        if names[0] == STOP or (names[0] == "cut cord" and "soak" not in names):
+            standing |= set(range(number, number + len(names)))
+        number += len(names) + len(section.undo)
+    return frozenset(standing)

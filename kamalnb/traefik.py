@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .docker import Container
+from .errors import Unclear
 
 SLOTS = ("blue", "green")
 SLOT_LABEL = "kamalnb.slot"
@@ -168,6 +169,15 @@ def acknowledging(main: Router, service: str, nonce: str, path: str) -> dict[str
     if main.tls:
         labels[f"traefik.http.routers.{name}.tls"] = "true"
     return labels
+
+
+def number(labels: Mapping[str, str], key: str) -> int:
+    """The number that a label of ours holds, 0 without it. Raises ``Unclear`` where it holds something else."""
+    text = labels.get(key) or "0"
+    try:
+        return int(text)
+    except ValueError as error:
+        raise Unclear(key, text, "not a number") from error
 
 
 def seconds(duration: str | None, default: float) -> float:

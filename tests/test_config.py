@@ -132,6 +132,18 @@ def test_extensions_builder_and_accessories_are_read_and_left_alone() -> None:
     assert config.primary_host == "1.1.1.2"
 
 
+def test_a_key_beside_a_merge_wins_and_the_first_of_two_merges_does() -> None:
+    anchors = "x-a: &a {traefik: true, cmd: one}\nx-b: &b {cmd: two, volumes: [/b]}\n"
+    config = yml(anchors + "servers: {web: [a], jobs: {<<: [*a, *b], hosts: [b], traefik: false}}")
+    jobs = config.role("jobs")
+    assert (jobs.traefik, jobs.cmd, jobs.volumes) == (False, "one", ("/b",))
+
+
+def test_assets_are_for_roles_behind_traefik_alone() -> None:
+    config = yml("servers: {web: [a], jobs: [b]}\nasset_path: /assets")
+    assert [role.asset_path for role in config.roles] == ["/assets", None]
+
+
 def test_a_kamal_1_0_file_is_understood() -> None:
     config = read("kamal_1_0")
     assert config.role("web").healthcheck.port == 4000

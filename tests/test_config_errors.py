@@ -156,8 +156,11 @@ def test_a_file_without_keys_says_so(text: str) -> None:
 
 def test_a_mistake_in_the_overlay_names_the_overlay() -> None:
     good = "service: app\nimage: app\nservers: [a]"
-    (problem,) = error(good, "boot: {}\nboot: {}\n", destination="staging").problems
-    assert problem == ("boot", "deploy.staging.yml is written twice: lines 1 and 2. Keep one.")
+    assert str(error(good, "boot: {}\nboot: {limit: 0%}\n", destination="staging")) == (
+        "config/deploy.yml with deploy.staging.yml has 2 problems:\n"
+        "  boot: (deploy.staging.yml) is written twice: lines 1 and 2. Keep one.\n"
+        "  boot/limit: should be a whole number from 1 to 100."
+    )
 
 
 def test_a_kamal_2_file_has_a_sentence_of_its_own_and_no_complaint_about_each_key() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 from ssh_server import Place, QuickScript, Sshd, command_line, nobody, opened, sh, until
 
 from kamalnb import ssh_link, ssh_talk, ssh_wire
+from kamalnb.errors import HostUnreachable
 from kamalnb.script import Script, Section
 from kamalnb.shell import Command, Result, Secret, look
 from kamalnb.ssh import SshExecutor
@@ -246,3 +249,82 @@ def test_closing_ends_what_runs_and_the_next_run_connects_again(ssh: SshExecutor
     results = ssh.run("web", Script.of(sh("echo begun; sleep 20")), nobody, lambda number, line: ssh.close())
     assert results[0].exited is None
     assert run(ssh, sh("echo back"))[0].stdout == "back\n"
+
+
+def test_an_interrupt_ends_the_wait_and_the_next_script_runs(ssh: SshExecutor) -> None:
+    def interrupt(number: int, line: str) -> None:
+        raise KeyboardInterrupt
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        ssh.run("web", Script.of(sh("echo begun; sleep 20")), nobody, interrupt)
+    assert time.monotonic() - begun < 2.0
+    assert run(ssh, sh("true"))[0].ok
+
+
+def test_an_idle_connection_is_not_trusted_for_ever(place: Place, web: Sshd) -> None:
+    before = web.logins
+    ssh = place.executor(pool_idle_timeout=0.0)
+    run(ssh, sh("true"))
+    run(ssh, sh("true"))
+    assert web.logins == before + 2
+
+
+def test_a_connection_in_use_is_not_idle(place: Place, web: Sshd, tmp_path: Path) -> None:
+    ssh = place.executor(pool_idle_timeout=0.0)
+    step = sh(f"echo begun; until [ -e {tmp_path}/go ]; do sleep 0.02; done")
+    others: list[Result] = []
+
+    def on_line(number: int, line: str) -> None:
+        thread = threading.Thread(target=lambda: others.extend(run(ssh, sh(f"touch {tmp_path}/go"))))
+        thread.start()
+        thread.join()
+
+    (first,) = ssh.run("web", Script.of(step), nobody, on_line)
+    assert [first.exited, *(result.exited for result in others)] == [0, 0]
+
+
+def test_a_server_with_one_session_per_connection(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.serve("narrow", settings="MaxSessions 1")
+    ssh = place.executor()
+    with ThreadPoolExecutor(3) as pool:
+        runs = pool.map(lambda _number: ssh.run("narrow", Script.of(sh("sleep 0.2")), nobody, nobody), range(3))
+        assert [results[0].exited for results in runs] == [0, 0, 0]
+
+    monkeypatch.setattr(ssh_wire, "SESSION_PATIENCE", 0.5)
+    refused: list[HostUnreachable] = []
+
+    def ask_for_more(number: int, line: str) -> None:
+        with pytest.raises(HostUnreachable, match="MaxSessions") as caught:
+            ssh.run("narrow", Script.of(sh("true")), nobody, nobody)
+        refused.append(caught.value)
+
+    (first,) = ssh.run("narrow", Script.of(sh("echo begun; sleep 1")), nobody, ask_for_more)
+    assert [error.step for error in refused] == ["session"]
+    assert first.exited == 0
+
+
+def test_a_process_that_just_ends_is_not_held_up_by_its_connections(place: Place, web: Sshd) -> None:
+    program = f"""
+import time
+from pathlib import Path
+from kamalnb.config.model import Ssh
+from kamalnb.ssh import SshExecutor
+ssh = SshExecutor(Ssh(config=("config",)), directory=Path({str(place.directory)!r}))
+ssh.probe("web")
+print(time.time())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path.cwd())
+    assert done.stderr == ""
+    assert time.time() - float(done.stdout) < 2.0
+
+
+def test_importing_the_executor_imports_no_fabric(place: Place) -> None:
+    program = "import sys, kamalnb.ssh; print(*{'fabric', 'paramiko', 'invoke', 'pydantic', 'yaml'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path.cwd())
+    assert done.stdout == "\n"
+
+
+def test_no_connection_accepts_host_keys_by_itself(ssh: SshExecutor) -> None:
+    policy = ssh._link("web").open("web").client._policy
+    assert isinstance(policy, ssh_wire.HostKeyPolicy)

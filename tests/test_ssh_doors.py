@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -397,3 +398,16 @@ def test_a_user_without_a_shell(place: Place) -> None:
         place.executor().probe("web")
     assert caught.value.step == "session"
     assert "This account is not available." in str(caught.value)
+
+
+def test_a_jump_host_that_froze_meanwhile_is_entered_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_link, "TRUSTED", 0.0)
+    monkeypatch.setattr(ssh_link, "GATEWAY_PATIENCE", 0.4)
+    jump = place.serve("jump")
+    for name in ("web", "job"):
+        place.serve(name, "ProxyJump jump")
+    ssh = place.executor()
+    assert hello(ssh, "web") == "hello\n"
+    os.kill(jump.sessions()[0], signal.SIGSTOP)
+    assert hello(ssh, "job") == "hello\n"
+    assert jump.logins == 2

@@ -10,7 +10,8 @@ import pytest
 
 from kamalnb.config.model import Ssh
 from kamalnb.errors import HostUnreachable
-from kamalnb.openssh import Target, resolve, split_address
+from kamalnb.openssh import resolve, split_address
+from kamalnb.ssh_target import Target
 
 ME = pwd.getpwuid(os.getuid())
 

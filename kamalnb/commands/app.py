@@ -216,7 +216,7 @@ def hundredths(seconds: float) -> str:
 
 
 def _health(role: Role) -> Iterator[Word]:
-    if not role.traefik and role.healthcheck.cmd is None:
+    if not role.healthcheck.configured:
         return
     slowest = CUSTOM_CHECK_LIMIT if role.healthcheck.cmd else HEALTH_CHECK_LIMIT
     yield from ("--health-cmd", health_command(role), "--health-interval", f"{round(role.healthcheck.interval * 1000)}ms")

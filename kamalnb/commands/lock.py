@@ -1,7 +1,8 @@
 """The lock: a session on each host holds a kernel lock on a file that bears the run's id. Nothing here may do I/O.
 
 A session that ends, for whatever reason, frees it: nobody cleans up by hand. Kamal's own lock directories are made and
-honoured too, and removed by the session's trap. ``read -t`` is not in dash, hence ``timeout … head``.
+honoured too, and removed by the session's trap. ``read -t`` is not in dash, hence ``timeout … head``, and neither of those may inherit the lock: busybox leaves a
+timer behind that would hold it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from ..config.model import Config
 from ..errors import LockHeld, Unclear
 from ..shell import Command
-from .app import absolute
 
 HELD = 75
 LEASE = 15.0
@@ -39,7 +39,7 @@ trap 'k_free "$@"' EXIT
 trap 'exit 0' HUP INT TERM PIPE
 printf '%s\\n%s\\n' "$3" "$8" >"$2"
 printf 'held\\n'
-while k_h=$(timeout "$4" head -n 1) && [ -n "$k_h" ]; do :; done"""
+while k_h=$(exec 9>&-; timeout "$4" head -n 1) && [ -n "$k_h" ]; do :; done"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +58,16 @@ class Claim:
         return " ".join(f"{self.who} since {self.when}: {self.why} {self.version}".split())
 
 
-def path(config: Config, home: str) -> str:
-    """The file that is locked; it stays, since a removed one could be locked twice."""
-    return f"{absolute(config.run_directory, home)}/kamalnb-{_name(config)}.lock"
+def path(config: Config) -> str:
+    """The file that is locked; it stays, since a removed one could be locked twice. Relative to the login directory."""
+    return f"{config.run_directory}/kamalnb-{_name(config)}.lock"
 
 
-def hold(config: Config, home: str, claim: Claim, *, primary: bool, lease: float = LEASE) -> Command:
+def hold(config: Config, claim: Claim, *, primary: bool, lease: float = LEASE) -> Command:
     """The command of a lock session. It prints ``held`` and lives as long as heartbeats come on its stdin."""
-    directory = absolute(config.run_directory, home)
+    directory = config.run_directory
     kamal = (f"{directory}/locks/{_name(config)}", f"{directory}/lock-{config.service}") if primary else ("-", "-")
-    words = (directory, path(config, home), claim.run_id, f"{lease:g}", *kamal, _details(claim), claim.line)
+    words = (directory, path(config), claim.run_id, f"{lease:g}", *kamal, _details(claim), claim.line)
     return Command(name="hold lock", words=("sh", "-c", HOLD, "kamalnb-lock", *words))
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from ..errors import Unclear
 from ..shell import Command, Question, Secret, Word, look
 from . import host
 
 
 def home() -> Question[str]:
     """The login directory, absolute: asked once, so that every path is absolute from then on."""
-    return Question(look("where home is", "pwd", "-P"), lambda text: text.strip())
+    return Question(look("where home is", "pwd", "-P"), _directory)
 
 
 def tool() -> Question[str | None]:
     """The first program on the host that can fetch an address."""
     script = 'k_tool() { for k_t in "$@"; do if command -v "$k_t" >/dev/null 2>&1; then echo "$k_t"; return 0; fi; done; return 0; }'
-    return Question(look("find a fetch tool", "k_tool", *host.FETCH_TOOLS, uses=(script,)), lambda text: text.strip() or None)
+    return Question(look("find a fetch tool", "k_tool", *host.FETCH_TOOLS, uses=(script,)), _one_tool)
 
 
 def write_file(path: str, content: Word, name: str = "write file") -> Command:
@@ -47,3 +48,18 @@ def remove_directory(path: str) -> Command:
 def env_text(values: dict[str, Secret]) -> Secret:
     """Secrets as Docker's ``--env-file`` wants them: as they are, one a line."""
     return Secret("".join(f"{key}={value.value}\n" for key, value in values.items()))
+
+
+def _directory(text: str) -> str:
+    """An absolute path on one line: anything else would put our files somewhere else."""
+    path = text.strip("\n")
+    if not path.startswith("/") or not path.isprintable():
+        raise Unclear("where home is", text, "not an absolute path")
+    return path
+
+
+def _one_tool(text: str) -> str | None:
+    name = text.strip()
+    if name and name not in host.FETCH_TOOLS:
+        raise Unclear("find a fetch tool", text, "not one of the tools")
+    return name or None

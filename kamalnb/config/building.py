@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from .model import BootLimits, Config, Env, Healthcheck, Logging, Registry, Role, SecretSource, Ssh, TraefikSettings
+from .places import left_alone
 from .schema import DeployFile, LoggingFile, RegistryFile, RoleFile, SplitEnv, TaggedEnv
-from .yamltext import left_alone
 
 TRAEFIK_IMAGE = "traefik:v2.11"
 """Kamal 1.9.3's."""

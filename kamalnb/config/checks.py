@@ -13,8 +13,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from .fields import NAME
+from .places import Path, Problem, left_alone
 from .sentences import did_you_mean
-from .yamltext import Path, Problem, left_alone
 
 KAMAL = "1.9.3"
 """The last Kamal 1, whose form of the file this is."""

@@ -194,7 +194,6 @@ class Config:
     """Keys that were read and are not acted on (``builder``, ``accessories``, ``x-…``)."""
     warnings: tuple[str, ...] = ()
     """Sentences for the user about things that work and should be written in another way."""
-    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def repository(self) -> str:

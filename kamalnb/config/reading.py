@@ -12,9 +12,10 @@ from .building import build
 from .checks import Asked, check
 from .erb import mark
 from .model import Config
+from .places import Path, Problem
 from .schema import DeployFile
 from .sentences import in_order, problem_of
-from .yamltext import Path, Problem, Tree, read_tree
+from .yamltext import Tree, read_tree
 
 
 def read_config(
@@ -33,7 +34,9 @@ def read_config(
     base = read_tree(mark(text, environ))
     files = [base]
     if overlay is not None:
-        files.append(read_tree(mark(overlay, environ), where=f"{overlay_name(source, destination)} "))
+        name = overlay_name(source, destination)
+        files.append(read_tree(mark(overlay, environ), where=f"({name}) "))
+        source = f"{source} with {name}"
     problems = [problem for file in files for problem in file.problems]
     tree = _one_tree(files)
     if not isinstance(tree, dict):

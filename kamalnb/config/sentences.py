@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from .places import Path, Problem, secret_place
 from .scalars import ENV_NAME, kind_of
 from .schema import keys_at
-from .yamltext import Path, Problem, secret_place
 
 _EXAMPLES = {
     "service": "`service: my-app`",

@@ -16,24 +16,13 @@ import yaml
 
 from ..shell import Secret
 from .erb import MARK, Marked, Tag
+from .places import Path, Problem, is_secret, left_alone, secret_place
 from .scalars import EnvText, Odd
-
-Path = tuple[str | int, ...]
-Problem = tuple[Path, str]
 
 MAX_BYTES = 256 * 1024
 _MAX_DEPTH = 50
 _MAX_VALUES = 20_000
 _YAML = "tag:yaml.org,2002:"
-_SECRET_PLACES: tuple[tuple[str | None, ...], ...] = (
-    ("registry", "password"),
-    ("ssh", "key_data", None),
-    ("env", "secret"),
-    ("env", "tags", None, "secret"),
-    ("servers", None, "env", "secret"),
-    ("traefik", "env", "secret"),
-)
-"""Where secrets are; None is any key. Below ``secret`` it is one for each name."""
 _NO_YAML = "is no YAML. Look at colons, quotes and indentation there."
 _BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False}
 _ADVICE = (
@@ -86,31 +75,8 @@ class _Loader(yaml.SafeLoader):
             self.depth -= 1
 
 
-def left_alone(key: object) -> bool:
-    """A top-level key that Kamal acts on and kamalnb does not."""
-    return key in ("builder", "accessories") or (isinstance(key, str) and key.startswith("x-"))
-
-
-def is_secret(path: Path) -> bool:
-    """A literal at ``path`` is a secret, or stands where one was put by mistake: it becomes a ``Secret`` at once."""
-    length = secret_place(path)
-    rest = path[length:] if length else None
-    if rest is None or rest[:1] in (("env",), ("file",), ("command",)):
-        return False
-    return not (len(rest) == 1 and isinstance(rest[0], int))  # [NAME]: a list of names
-
-
-def secret_place(path: Path) -> int:
-    """How much of ``path`` leads to the secret that it is in; 0 where it is in none."""
-    for place in _SECRET_PLACES:
-        if len(path) >= len(place) and all(want in (part, None) for want, part in zip(place, path, strict=False)):
-            named = place[-1] == "secret" and len(path) > len(place) and isinstance(path[len(place)], str)
-            return len(place) + named if place[-1] != "secret" or len(path) > len(place) else 0
-    return 0
-
-
 def read_tree(marked: Marked, *, where: str = "") -> Tree:
-    """The tree of one file's text. ``where`` begins each sentence that names a line (``deploy.staging.yml ``)."""
+    """The tree of one file's text. ``where`` begins each sentence that names a line (``(deploy.staging.yml) ``)."""
     problems: list[Problem] = [((), f"{where}line {line}: {sentence}") for line, sentence in marked.problems]
     if len(marked.text.encode(errors="replace")) > MAX_BYTES:
         return Tree(problems=(((), f"{where}is longer than {MAX_BYTES // 1024} KiB. Is it the right file?"),))

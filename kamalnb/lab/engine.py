@@ -211,12 +211,16 @@ def check_storage(engine: Engine) -> None:
 # -- the end ------------------------------------------------------------------------------------------------------
 
 
-def remove_private(engine: Engine) -> None:
-    """Stops a private engine and everything it started, and removes all it kept."""
+def stop_private(engine: Engine) -> None:
+    """Stops a private engine and everything it started, its own death by SIGKILL before now included."""
     stop_process(engine)
     for pid in [*processes_with(f"{engine.run_directory}/"), *processes_in(engine.cgroup)]:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+
+
+def remove_private(engine: Engine) -> None:
+    """Removes all that a stopped private engine kept."""
     unmount_below(engine.root, engine.run_directory)
     remove_cgroups(engine.cgroup)
     for directory in (engine.run_directory, engine.root):

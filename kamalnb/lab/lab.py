@@ -113,7 +113,10 @@ class Lab:
         self._docker_service(host, "rm -f /run/lab/no-docker", "", "docker version")
 
     def restart_docker(self, host: str, signal: str = "TERM") -> None:
-        """Restarts the Docker engine on a host (``signal="KILL"``: as a crash), and waits until it answers."""
+        """Restarts the Docker engine on a host, and waits until it answers.
+
+        ``signal="KILL"`` is a crash: Docker 20.10 then ends the containers that survived it and leaves them so.
+        """
         before = self.exec(host, ["cat", "/run/lab/docker.pid"]).stdout.strip()
         self._docker_service(host, ":", signal, f'[ "$(cat /run/lab/docker.pid)" != "{before}" ] && docker version')
 

@@ -22,6 +22,9 @@ from .state import State
 
 SSH_PACKAGES = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "ssh-agent": "openssh-client"}
 
+SSH_SECONDS = 20.0
+"""How long a host may take until it answers over SSH, once its Docker is up."""
+
 
 def up(directory: Path, count: int = 2, ports: bool = False, say: Say = quiet) -> Lab:
     """A lab of ``count`` hosts in ``directory``, running. Doing it again changes only what is not so yet.
@@ -138,11 +141,14 @@ def await_ssh(state: State, directory: Path) -> None:
             host.name,
             "docker version --format '{{.Server.Version}}'",
         ]
-        for attempt in range(25):
+        deadline = time.monotonic() + SSH_SECONDS
+        while True:
             done = run(words, check=False, seconds=60)
             if done.returncode == 0 and done.stdout.strip():
                 return
-            time.sleep(0.05 * (attempt + 1))
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         raise LabError(
             f"Docker on {host.name} does not answer over SSH ({done.stderr.strip()}). Run lab.down, then lab.up."
         )
@@ -178,8 +184,9 @@ def remove_engine_parts(state: State, say: Say) -> None:
         say("stopping the lab's containers and its Docker engine…")
         if private.answers():
             hosts.remove_all(private, state.plan.id, state.plan.network)
-        engines.remove_private(private)
+        engines.stop_private(private)
         network.close_network(state.plan.network, state.before)
+        engines.remove_private(private)
         return
     engine = state.engine if state.engine_host else engines.find_ordinary()
     if engine is None:

@@ -184,10 +184,13 @@ def processes_rooted_in(directory: Path) -> list[int]:
 
 
 def unmount_below(*directories: Path) -> None:
-    """Unmounts what something that was killed left mounted there, the deepest first."""
+    """Unmounts what something that was killed left mounted there, the deepest first.
+
+    The directories themselves too: dockerd mounts its data root onto itself.
+    """
     with suppress(OSError):
         points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-        ours = [point for point in points if any(point.startswith(f"{directory}/") for directory in directories)]
+        ours = [point for point in points if any(f"{point}/".startswith(f"{directory}/") for directory in directories)]
         for point in sorted(ours, reverse=True):
             run(["umount", "--lazy", point], check=False)
 

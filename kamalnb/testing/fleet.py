@@ -1,0 +1,149 @@
+"""A pretend fleet: an executor over pretend hosts, the clock that goes with it, and ``pretend`` for people."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HostUnreachable, KamalnbError
+from ..executor import Abort, OnLine, OnResult, never
+from ..flow import Cancelled, Flow, Run
+from ..script import Script
+from ..shell import Command, Result
+from .running import Running
+from .scripted import Driven, drive
+
+if TYPE_CHECKING:
+    from .host import PretendHost
+
+LOST = "the connection was lost"
+
+
+class PretendFleet:
+    """An ``Executor`` over pretend hosts. Each has a time of its own, which passes while something waits for it."""
+
+    def __init__(self, hosts: Iterable[PretendHost]) -> None:
+        self.hosts = {host.name: host for host in hosts}
+        self.clock = FakeClock(self)
+        self._here = threading.local()
+
+    def run(
+        self, host: str, script: Script, on_result: OnResult, on_line: OnLine, abort: Abort = never
+    ) -> tuple[Result, ...]:
+        """See ``Executor.run``."""
+        here = self.hosts.get(host)
+        self._here.host = here
+        if here is None or here.unreachable:
+            raise HostUnreachable(host, "connect", f"nothing answers at {host}. Try `ssh {host}`.")
+        with here.lock:
+            running = here.begin(script)
+        watch = _Watched(here, running, on_result, on_line)
+        while not running.done:
+            if abort() or watch.lost():
+                return watch.left("aborted" if abort() else LOST)
+            watch.step()
+        watch.tell()
+        return running.all()
+
+    def close(self) -> None:
+        """There is nothing to let go."""
+
+    def pass_by(self, seconds: float) -> None:
+        """Time passes: where this thread worked last, else everywhere."""
+        here = getattr(self._here, "host", None)
+        for host in [here] if here is not None else self.hosts.values():
+            with host.lock:
+                host.time.pass_by(seconds)
+
+    def now(self) -> float:
+        """The time of the host that is furthest on."""
+        return max((host.time.now for host in self.hosts.values()), default=0.0)
+
+
+def drive_on(
+    host: PretendHost,
+    flow: Flow[Any],
+    stop: Callable[[Run], bool] = lambda run: False,
+    alter: Callable[[Script], Script] = lambda script: script,
+) -> Driven:
+    """Drives ``flow`` on one pretend host, without an engine or threads.
+
+    ``stop`` says before which run a person cancels. ``alter`` may break scripts, to see that a test notices.
+    """
+    fleet = PretendFleet([host])
+    ran: list[Command] = []
+
+    def answered(run: Run) -> tuple[Result, ...] | KamalnbError:
+        if stop(run):
+            return Cancelled()
+        try:
+            script = alter(run.script)
+            commands = script.commands
+            return fleet.run(host.name, script, lambda number, _: ran.append(commands[number]), lambda number, line: None)
+        except HostUnreachable as error:
+            return error
+
+    driven = drive(flow, answered, pause=fleet.pass_by)
+    driven.ran = ran
+    return driven
+
+
+class _Watched:
+    """One connection that follows a script."""
+
+    def __init__(self, host: PretendHost, running: Running, on_result: OnResult, on_line: OnLine) -> None:
+        self._host = host
+        self._running = running
+        self._on_result = on_result
+        self._on_line = on_line
+        self._results = 0
+        self._lines = 0
+        self._until = host.time.now + running.script.limit
+
+    def step(self) -> None:
+        """One thing happens on the host, and is told."""
+        with self._host.lock:
+            if not self._running.done:
+                self._host.time.step()
+        self.tell()
+
+    def tell(self) -> None:
+        """Tells what is new."""
+        results, lines = list(self._running.results.items()), list(self._running.lines)
+        for number, line in lines[self._lines :]:
+            self._on_line(number, line)
+        for number, result in results[self._results :]:
+            self._on_result(number, result)
+        self._results, self._lines = len(results), len(lines)
+
+    def lost(self) -> bool:
+        """Whether the connection ends now: it was ordered, or the time is up."""
+        name = self._running.current.name
+        if self._host.losing.get(name, 0):
+            self._host.losing[name] -= 1
+            return True
+        return self._host.time.now > self._until
+
+    def left(self, why: str) -> tuple[Result, ...]:
+        """What is known; a script that is not detached ends with its connection."""
+        results = self._running.partly(why)
+        if self._running.script.journal is None:
+            self._running.task.kill()
+        return results
+
+
+class FakeClock:
+    """An engine's clock over pretend hosts: waiting lets their time pass."""
+
+    def __init__(self, fleet: PretendFleet) -> None:
+        self._fleet = fleet
+
+    def now(self) -> float:
+        """Virtual seconds."""
+        return self._fleet.now()
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        """Returns at once, ``seconds`` later."""
+        if not stop.is_set():
+            self._fleet.pass_by(seconds)

@@ -1,0 +1,326 @@
+"""How a pretend host plays the commands about Docker, cords and files: by name and words, never by reading shell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterator
+
+from ..shell import Command, Secret
+from . import waiting
+from .apps import PretendImage
+from .containers import Check, PretendContainer, described, moment, stop
+from .host import EPOCH, PretendHost, Unexpected
+
+Say = Callable[[str], None]
+Ended = int | tuple[int, str]
+Play = Generator[float, None, Ended]
+Player = Callable[[PretendHost, tuple[str, ...], Say], Play]
+
+TAKES = 0.01
+"""Seconds that a short command takes."""
+RUN_TAKES = 0.3
+"""Seconds that ``docker run`` takes before the program starts."""
+DOWN = (1, "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?")
+
+
+def play(host: PretendHost, command: Command, say: Say) -> Generator[float, None, tuple[int, str]]:
+    """Plays one command; its exit code and standard error. Raises ``Unexpected`` for one that nobody taught it."""
+    failure = host.next_failure(command)
+    if failure is not None:
+        yield TAKES
+        return failure
+    words = tuple(word.value if isinstance(word, Secret) else str(word) for word in command.words)
+    player = PLAYERS.get(words[0]) or PLAYERS.get(" ".join(words[:2]))
+    if player is None:
+        raise Unexpected(f"the pretend host was not told how to play “{command.name}”: {command}")
+    if player is _start:
+        ended = yield from _start(host, words, say, command)
+    elif command.stdin is not None:
+        ended = yield from _write(host, (*words, _text(command)), say)
+    else:
+        ended = yield from player(host, words, say)
+    return ended if isinstance(ended, tuple) else (ended, "")
+
+
+def _text(command: Command) -> str:
+    return command.stdin.value if isinstance(command.stdin, Secret) else str(command.stdin)
+
+
+def _home(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    say(host.home)
+    return 0
+
+
+def _tool(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    for tool in host.tools[:1]:
+        say(tool)
+    return 0
+
+
+def _inspect(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    if not host.docker_answers:
+        return DOWN
+    filters = [words[number + 1] for number, word in enumerate(words) if word == "--filter"]
+    for container in host.containers.values():
+        if ("--all" in words or container.status != "exited") and all(_fits(container, one) for one in filters):
+            say(json.dumps(described(container, EPOCH)))
+    return 0
+
+
+def _fits(container: PretendContainer, text: str) -> bool:
+    kind, _, value = text.partition("=")
+    if kind == "label":
+        key, _, wanted = value.partition("=")
+        return container.labels.get(key) == wanted
+    if text == "name=^/?traefik$":
+        return container.name == "traefik"
+    raise Unexpected(f"the pretend host does not know the filter {text}")
+
+
+def _look(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    container = host.find(words[-1])
+    if container is None:
+        return 1, f"Error: No such object: {words[-1]}"
+    say(json.dumps(described(container, EPOCH)))
+    return 0
+
+
+def _image(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    if words[2] in host.images:
+        say(_shown(host.images[words[2]]))
+    return 0
+
+
+def _images(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    found = {image.id: image for reference, image in host.images.items() if reference.startswith(f"{words[2]}:")}
+    for image in found.values():
+        say(_shown(image))
+    return 0
+
+
+def _shown(image: PretendImage) -> str:
+    ports = {f"{port}/tcp": {} for port in image.app.exposes} or None
+    about = {"id": image.id, "tags": list(image.tags), "created": moment(EPOCH, 0), "size": 200_000_000}
+    return json.dumps({**about, "ports": ports, "labels": dict(image.labels)})
+
+
+def _pull(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield 1.5
+    reference = words[-1]
+    if reference not in host.registry:
+        return 1, f"Error response from daemon: manifest for {reference} not found: manifest unknown"
+    host.images[reference] = host.registry[reference]
+    say(reference)
+    return 0
+
+
+def _tag(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    image, new = host.images[words[2]], words[3]
+    tags = tuple(dict.fromkeys((*image.tags, new)))
+    tagged = PretendImage(id=image.id, app=image.app, tags=tags, labels=image.labels)
+    host.images |= {reference: tagged for reference in tags}
+    return 0
+
+
+def _rename(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    container = host.find(words[2])
+    if container is None or host.find(words[3]) is not None:
+        return 1, f"Error response from daemon: cannot rename {words[2]} to {words[3]}"
+    container.name = words[3]
+    return 0
+
+
+def _start(host: PretendHost, words: tuple[str, ...], say: Say, command: Command | None = None) -> Play:
+    yield RUN_TAKES
+    if command is None:
+        raise Unexpected("docker run is played with its details")
+    labels, cord = command.detail("labels"), command.detail("cord")
+    name = words[words.index("--name") + 1]
+    if not host.docker_answers:
+        return DOWN
+    if host.find(name) is not None:
+        return 125, f'docker: Conflict. The container name "/{name}" is already in use.'
+    reference = next((word for word in words if word in host.images), None)
+    if reference is None:
+        return 125, "docker: Error response from daemon: pull access denied"
+    networks = tuple(words[n + 1] for n, word in enumerate(words) if word == "--network") or None
+    # A label is said twice, in words and as a detail; the words are what counts on a real host.
+    spoken = dict(words[n + 1].split("=", 1) for n, word in enumerate(words) if word == "--label")
+    if spoken != labels:
+        raise Unexpected("the labels in the words are others than in the details")
+    mounted = str(cord) if cord and any(f"source={cord}," in word for word in words) else None
+    container = host.start(name, reference, labels=spoken, check=_check(words), cord=mounted, networks=networks)
+    say(container.id)
+    return 0
+
+
+def _check(words: tuple[str, ...]) -> Check | None:
+    if "--health-cmd" not in words:
+        return None
+    option = {word: words[number + 1] for number, word in enumerate(words) if word.startswith("--health-")}
+    interval, timeout = float(option["--health-interval"].removesuffix("ms")), option["--health-timeout"]
+    return Check(interval=interval / 1000, timeout=float(timeout.removesuffix("s")), retries=int(option["--health-retries"]))
+
+
+def _again(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    from .containers import life
+
+    yield RUN_TAKES
+    for word in words[2:]:
+        container = host.find(word)
+        if container is None:
+            return 1, f"Error: No such container: {word}"
+        if not container.running:
+            life(host, container)
+    return 0
+
+
+def _stop(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    wait = 10.0 if words[1] == "-" else float(words[1])
+    for word in words[2:]:
+        container = host.find(word)
+        if container is None:
+            say(f"gone {word}")
+            continue
+        yield from stop(host, container, wait)
+        say(f"exit {container.exit_code} {word}")
+    return 0
+
+
+def _remove(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    container = host.containers.pop(words[1], None)
+    if container is not None:
+        for task in container.tasks:
+            task.kill()
+        container.lose(f"{container.name} was removed")
+        container.status = "removed"
+        host.happened()
+    return 0
+
+
+def _keep(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    container = host.find(words[1])
+    lines = container.app.says if container else ("Error: No such container",)
+    host.files[host.path(words[2])] = "\n".join(lines)
+    for line in lines[-int(words[3]) :]:
+        say(line)
+    return 0
+
+
+def _dark(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    if host.tied(words[1]):
+        return 1
+    host.cords[words[1]] = "cut"
+    return 0
+
+
+def _lit(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    """No kamalnb makes one: for tests that break the order."""
+    yield TAKES
+    host.cords[words[1]] = "tied"
+    return 0
+
+
+def _tie(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    return (yield from _moved(host, words[1], "cut", "tied"))
+
+
+def _cut(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    state = host.cords.get(words[1])
+    if state != "tied":  # the file is not there: nothing to move
+        yield TAKES
+        return 0
+    return (yield from _moved(host, words[1], "tied", "cut"))
+
+
+def _moved(host: PretendHost, cord: str, before: str, after: str) -> Play:
+    yield TAKES
+    if host.cords.get(cord) not in (before, after):
+        return 1, f"mv: cannot stat '{cord}/cord.cut': No such file or directory"
+    host.cords[cord] = after
+    return 0
+
+
+def _cords(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    for cord, state in host.cords.items():
+        if cord.rpartition("/")[0] == host.path(words[1]):
+            say(f"{state} {cord}")
+    return 0
+
+
+def _rm(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    for path in words[words.index("--") + 1 :]:
+        host.cords.pop(path, None)
+    return 0
+
+
+def _write(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    host.files[host.path(words[1])] = words[2]
+    return 0
+
+
+def _touch(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    host.files.setdefault(host.path(words[1]), "")
+    return 0
+
+
+def _audit(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    path = host.path(words[1])
+    host.files[path] = host.files.get(path, "") + f"[{moment(EPOCH, host.time.now)}]{words[2]}\n"
+    return 0
+
+
+def _docker(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    if not host.docker_answers:
+        return DOWN
+    say('{"Version":"28.0.0","ApiVersion":"1.48"}')
+    return 0
+
+
+def _disk(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    say(f"/dev/vda1 102400000 1 {host.free_kib} 1% /")
+    return 0
+
+
+def _clock(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    say(str(int(host.wall_clock())))
+    return 0
+
+
+def _true(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    return 0
+
+
+def taught() -> Iterator[str]:
+    """Every command that a pretend host can play."""
+    yield from PLAYERS
+
+
+PLAYERS: dict[str, Player] = {
+    **{"pwd": _home, "k_tool": _tool, "k_inspect": _inspect, "docker inspect": _look, "k_image": _image},
+    **{"k_images": _images, "docker pull": _pull, "docker tag": _tag, "docker rename": _rename, "docker run": _start},
+    **{"docker start": _again, "k_stop": _stop, "k_remove": _remove, "k_keep": _keep, "k_dark": _dark, "k_lit": _lit, "k_tie": _tie},
+    **{"k_cut": _cut, "k_cords": _cords, "rm": _rm, "k_write": _write, "k_touch": _touch, "k_audit": _audit},
+    **{"docker version": _docker, "k_disk": _disk, "date": _clock, "true": _true},
+    **waiting.PLAYERS,
+}

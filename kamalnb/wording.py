@@ -1,0 +1,264 @@
+"""Events and reports in words, for every presenter: terminal, notebook and log say the same. No I/O here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from .config.versions import abbreviated
+from .events import HostFailed, Line, Phase, Report, State
+
+PHASES: Mapping[Phase, str] = {
+    Phase.OBSERVE: "looking at what runs there",
+    Phase.PREPARE: "env file, cord, leftovers",
+    Phase.START: "starting the new container, still dark",
+    Phase.VERIFY: "asking the new container",
+    Phase.READY: "verified, ready to switch",
+    Phase.SWITCH: "switching over",
+    Phase.SOAK: "watching the new container",
+    Phase.COMMIT: "taking the old container out",
+    Phase.DRAIN: "letting open requests finish",
+    Phase.STOP: "stopping the old container",
+    Phase.DONE: "done",
+    Phase.UNDO: "taking everything back",
+}
+
+_SPOKEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"waiting for health", "waiting for Docker to call it healthy"),
+        (r"waiting for (?:proxy|router|service)", "waiting for Traefik to route to it"),
+        (r"acknowledged", "Traefik routes to it"),
+        (r"confirmed", "Traefik has let it go"),
+        (r"assumed", "Traefik cannot be asked: waiting instead"),
+        (r"open 0|left 0", "no request is open on the old container"),
+        (r"(?:open|left) 1", "1 connection is open on the old container"),
+        (r"(?:open|left) (\d+)", r"\1 connections are open on the old container"),
+        (r"(?:open|left) unknown", "connections of the old container cannot be counted"),
+        (r"state (\w+) \d+ (\w+)", r"the container is \1, its health \2"),
+        (r"exit (\d+) [0-9a-f]{12,}", r"it ended with exit code \1"),
+        (r"gone [0-9a-f]{12,}", "it was gone already"),
+        (r"(?:sha256:)?[0-9a-f]{64}", ""),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """How the program was called, so that hints can be typed as they stand.
+
+    ``program`` is what stands before a task's name; ``options`` are the words that chose the configuration.
+    """
+
+    program: str = "invoke"
+    options: tuple[str, ...] = field(default=())
+
+    def spelled(self, sentence: str) -> str:
+        """``sentence`` with each ``invoke TASK`` in it as this program would be called."""
+        return re.sub(
+            r"\binvoke ([a-z]+(?:\.[a-z]+)*)", lambda found: " ".join((self.program, found[1], *self.options)), sentence
+        )
+
+
+def clean(text: str) -> str:
+    """``text`` without what could steer a terminal: hosts print what they like."""
+    return "".join(c if c.isprintable() or c == "\t" else "?" for c in text.rstrip())
+
+
+def spoken(line: str) -> str:
+    """A line of a waiting script in words; any other line as it is, cleaned."""
+    text = clean(line).strip()
+    for pattern, words in _SPOKEN:
+        found = pattern.fullmatch(text)
+        if found:
+            return found.expand(words)
+    return text
+
+
+def short(version: str) -> str:
+    """A version that fits a column: commit hashes as Kamal shortens them, other long ones cut."""
+    if re.fullmatch(r"[0-9a-f]{40}", version):
+        return abbreviated(version)
+    hashed, dirty, _rest = version.partition("_uncommitted_")
+    if dirty:
+        return f"{hashed[:7]}+changes"
+    return version if len(version) <= 20 else f"{version[:19]}…"
+
+
+def seconds(value: float) -> str:
+    """A duration for people."""
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def elapsed(line: Line, now: float) -> str:
+    """How long a host took, or has been at it; empty where it was not begun."""
+    if line.started is None:
+        return ""
+    return seconds((line.ended if line.ended is not None else now) - line.started)
+
+
+def change(line: Line) -> str:
+    """From which version to which, as far as it is known."""
+    new = short(line.version) or "?"
+    return f"{short(line.replaced)} → {new}" if line.replaced else f"→ {new}"
+
+
+def phase(line: Line) -> str:
+    """Where a host is, in one word."""
+    if line.state is State.RUNNING and line.phase is not None:
+        return str(line.phase)
+    return "done" if line.state is State.BOOTED else str(line.state)
+
+
+def doing(line: Line) -> str:
+    """What happens there now; at the end, what came of it."""
+    match line.state:
+        case State.BOOTED:
+            return f"{short(line.serving)} serves"
+        case State.FAILED | State.UNTOUCHED:
+            return clean(line.failure.error.splitlines()[0]) if line.failure else ""
+        case State.RUNNING:
+            return spoken(line.doing) or (PHASES[line.phase] if line.phase else "")
+        case _:
+            return ""
+
+
+def title(report: Report) -> str:
+    """What the run is."""
+    version = f" {short(report.version)}" if report.version else ""
+    many = len({line.host for line in report.lines})
+    verb = "dry run: boot" if report.verb == "dry-run" else report.verb
+    return f"{verb} {report.service}{version} on {counted(many, 'host')}"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 host``, ``2 hosts``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def closing(
+    version: str,
+    booted: Mapping[str, str | None],
+    failed: tuple[str, ...],
+    not_begun: int,
+    took: float,
+    stopped: bool = False,
+) -> str:
+    """The closing line of a boot. ``booted`` maps hosts to what served before, ``failed`` names roles on hosts."""
+    if stopped and not booted:
+        return f"stopped after {seconds(took)}: {version} serves nowhere."
+    parts = []
+    if booted:
+        before = sorted({short(old) for old in booted.values() if old and old != version})
+        instead = f" instead of {', '.join(before)}" if before else ""
+        parts.append(f"{version} serves on {_some(tuple(booted), 'hosts')}{instead}")
+    if failed:
+        parts.append(
+            f"{version} did not boot: {_some(failed, 'boots')} failed"
+            if not booted
+            else f"{_some(failed, 'boots')} failed"
+        )
+    if not_begun:
+        parts.append(f"{counted(not_begun, 'boot')} not begun")
+    return f"{'stopped: ' if stopped else ''}{'; '.join(parts) or 'nothing was begun'}, in {seconds(took)}."
+
+
+def _some(names: tuple[str, ...], noun: str) -> str:
+    return ", ".join(names) if len(names) <= 6 else f"{len(names)} {noun}"
+
+
+STOPPING = "stopping: hosts before their switch undo, hosts past it finish"
+LEAVE = "Ctrl-C again: leave now"
+
+
+def standing(line: Line) -> str:
+    """Where a host stands when a run is left before its end."""
+    who = f"{line.role} on {line.host}"
+    before = short(line.replaced) if line.replaced else "what ran before"
+    match line.state:
+        case State.WAITING:
+            return f"{who}: not begun"
+        case State.BOOTED:
+            return f"{who}: {line.serving} serves"
+        case State.FAILED | State.UNTOUCHED:
+            return f"{who}: {line.state}. {clean(line.serving)}".rstrip(". ") + "."
+        case _:
+            pass
+    if line.phase in (Phase.SWITCH, Phase.SOAK, Phase.COMMIT, Phase.DRAIN, Phase.STOP, Phase.DONE):
+        return f"{who}: left in {line.phase}. The host finishes by itself."
+    return f"{who}: left in {line.phase}. {before} serves; the next boot clears what was begun."
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A line at the end of a run. ``tone`` is problem, detail, verbatim (a line of a log) or ok."""
+
+    tone: str
+    text: str
+
+
+def ending(report: Report, called: Called = Called()) -> Iterator[Told]:
+    """Every failure with all that is known about it, then the closing line."""
+    for failures in _alike(report.failures):
+        yield from failed(failures, called)
+    if report.finished is not None:
+        sentence = called.spelled(clean(report.finished.sentence.replace("\n", " ")))
+        yield Told("ok" if report.ok else "problem", sentence)
+
+
+def failed(failures: tuple[HostFailed, ...], called: Called = Called()) -> Iterator[Told]:
+    """One failure (of several roles on a host, where they share it) from why to what to do."""
+    first = failures[0]
+    roles = ", ".join(dict.fromkeys(failure.role for failure in failures))
+    where = f" in {first.phase}" if first.phase is not None else ""
+    said, *more = first.error.splitlines() or [""]
+    why, what = (said, first.hint) if first.hint or more else advice(said)
+    why = clean(called.spelled(why.removeprefix(f"{first.host}: ")))
+    yield Told("problem", f"✗ {roles} on {first.host} {f'failed{where}' if where else 'cannot be used'}: {why}")
+    for line in more:
+        yield Told("verbatim", f"    {clean(line.strip())}")
+    if first.serving:
+        yield Told("detail", f"    {'serving now: ' if where else ''}{clean(first.serving)}")
+    yield Told("detail", f"    next: {called.spelled(clean(what) or _next(first))}")
+    yield from _listed("the new container's last words:", first.log)
+    yield from _listed("its health log:", first.health)
+    if first.kept:
+        yield Told("detail", f"    the whole log, on {first.host}:")
+        yield Told("verbatim", f"      {clean(first.kept)}")
+
+
+def advice(text: str) -> tuple[str, str]:
+    """A message as (what is wrong, what to do): its last sentence, where a command stands in that."""
+    found = re.fullmatch(r"(?s)(.*[.?!]) +([A-Z][^.?!`]*(?:`[^`]*`[^.?!`]*)+[.?!]?)", text.strip())
+    return (found[1], found[2]) if found else (text.strip(), "")
+
+
+def _next(failure: HostFailed) -> str:
+    if failure.kind == "HostUnreachable":
+        return "invoke check says what is in the way."
+    if failure.error.startswith("Cancelled"):
+        return "Nothing. Boot again when you are ready."
+    return "Run it again with --verbose to see every command."
+
+
+def _listed(heading: str, lines: tuple[str, ...]) -> Iterator[Told]:
+    shown = [clean(line) for text in lines for line in text.splitlines() if line.strip()]
+    if shown:
+        yield Told("detail", f"    {heading}")
+    for line in shown:
+        yield Told("verbatim", f"      {line}")
+
+
+def _alike(failures: tuple[HostFailed, ...]) -> Iterator[tuple[HostFailed, ...]]:
+    groups: dict[tuple[str, str], list[HostFailed]] = {}
+    for failure in failures:
+        groups.setdefault((failure.host, failure.error), []).append(failure)
+    for group in groups.values():
+        yield tuple(group)

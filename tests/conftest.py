@@ -1,0 +1,29 @@
+"""The lab for tests marked ``lab``: one that runs already (KAMALNB_LAB=directory), else a new one for this run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kamalnb.errors import LabError
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """A ``kamalnb.lab.Lab`` of two hosts."""
+    from kamalnb import lab as labs
+
+    if running := os.environ.get("KAMALNB_LAB"):
+        yield labs.find(Path(running))
+        return
+    directory = tmp_path_factory.mktemp("lab")
+    lines: list[str] = []
+    try:
+        yield labs.up(directory, say=lines.append)
+    except LabError as error:
+        pytest.fail(f"the lab does not come up: {error}\n" + "\n".join(lines))
+    finally:
+        labs.down(directory)

@@ -1,8 +1,8 @@
 """Tasks of this checkout: kamalnb's own, and those for working on kamalnb."""
 
-from dev_tasks import bench, demo, lint, test
+from dev_tasks import bench, demo, lint, run_tests
 from kamalnb.tasks import ns
 
-for one in (test, lint, demo):
+for one in (run_tests, lint, demo):
     ns.add_task(one)
 ns.add_collection(bench)

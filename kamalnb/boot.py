@@ -82,10 +82,13 @@ class Attempt:
 def boot(plan: BootPlan) -> Flow[Booted]:
     """Boots ``plan``. Raises ``BootError``: why, who serves now, the new container's last words."""
     yield Enter(Phase.OBSERVE)
-    situation = yield from observe(plan)
-    if plan.role.traefik:
-        return (yield from _behind_proxy(plan, situation))
-    return (yield from _without_proxy(plan, situation))
+    try:
+        situation = yield from observe(plan)
+        if plan.role.traefik:
+            return (yield from _behind_proxy(plan, situation))
+        return (yield from _without_proxy(plan, situation))
+    except KamalnbError as error:
+        raise _untouched(error, plan) from error
 
 
 def observe(plan: BootPlan) -> Flow[Situation]:
@@ -361,6 +364,14 @@ def _without_proxy(plan: BootPlan, situation: Situation) -> Flow[Booted]:
         yield from _told(results)
     yield Enter(Phase.DONE)
     return Booted(version=plan.version, replaced=attempt.old_version, container=new.id)
+
+
+def _untouched(error: KamalnbError, plan: BootPlan) -> BootError:
+    """An error that says who serves; one that does not yet came before anything was changed."""
+    if isinstance(error, BootError) and error.serving:
+        return error
+    why, hint = explained(error, plan)
+    return BootError(why, serving="Nothing was changed there.", hint=hint)
 
 
 def explained(error: KamalnbError, plan: BootPlan) -> tuple[str, str]:

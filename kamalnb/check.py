@@ -143,7 +143,7 @@ def _refused(host: str, error: HostUnreachable) -> Iterator[Check]:
             failed = True
             yield _row(host, name, "failed", *advice(str(error).removeprefix(f"{host}: ")))
         elif not failed:
-            yield _row(host, name, "ok", "yes")
+            yield _row(host, name, "ok", "all right")
     if not failed:
         yield _row(host, error.step, "failed", *advice(str(error).removeprefix(f"{host}: ")))
     yield skipped(host, "the rest")
@@ -160,7 +160,8 @@ def _driven(engine: Engine, job: Job) -> Outcome:
 
 
 def _alone(job: Job) -> FleetFlow:
-    return (yield Each((job,)))
+    outcomes: tuple[Outcome, ...] = yield Each((job,))
+    return outcomes
 
 
 def _row(host: str, name: str, verdict: str, sentence: str, fix: str = "") -> Check:

@@ -42,8 +42,8 @@ NEXT: Mapping[Phase | None, frozenset[Phase]] = MappingProxyType(
         Phase.SWITCH: frozenset({Phase.SOAK, Phase.COMMIT, Phase.DRAIN, Phase.STOP, Phase.DONE, Phase.UNDO}),
         Phase.SOAK: frozenset({Phase.COMMIT, Phase.DRAIN, Phase.STOP, Phase.DONE, Phase.UNDO}),
         Phase.COMMIT: frozenset({Phase.DRAIN, Phase.STOP, Phase.DONE, Phase.UNDO}),
-        # What is past the cut finishes: there is no way back from here.
-        Phase.DRAIN: frozenset({Phase.STOP, Phase.DONE}),
+        # A new one that dies while the old one drains gives way to it once more.
+        Phase.DRAIN: frozenset({Phase.STOP, Phase.DONE, Phase.UNDO}),
         Phase.STOP: frozenset({Phase.START, Phase.DONE, Phase.UNDO}),
         Phase.DONE: frozenset(),
         Phase.UNDO: frozenset(),

@@ -32,10 +32,10 @@ def of(report: Report) -> int:
         return STOPPED
     if report.ok:
         return OK
+    if report.finished is not None and report.finished.exit_code not in (OK, FAILED):
+        return report.finished.exit_code
     failures = report.failures
     untouched = not report.count(State.BOOTED, State.FAILED)
     if failures and untouched and all(failure.kind == "HostUnreachable" for failure in failures):
         return UNREACHABLE
-    if failures and untouched and all(failure.kind == "LockHeld" for failure in failures):
-        return LOCKED
     return FAILED

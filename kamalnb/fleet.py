@@ -182,7 +182,7 @@ class _Boot:
         try:
             decided = resolve_version(self._version, config, surveys)
         except UsageError as error:
-            yield _finished(engine, False, f"Nothing was changed: {error}")
+            yield _finished(engine, False, f"Nothing was changed: {error}", error.exit_code)
             return
         yield _note(engine, decided.sentence or f"version {decided.name}", kind="version", data={"version": decided.name})
         hosts = {survey.host for survey in surveys}
@@ -267,7 +267,8 @@ def _surveys(config: Config, selection: Selection) -> tuple[Job, ...]:
 
 
 def _side_by_side(jobs: tuple[Job, ...]) -> FleetFlow:
-    return (yield Each(jobs))
+    outcomes: tuple[Outcome, ...] = yield Each(jobs)
+    return outcomes
 
 
 def _value_of(stream: Generator[Event, None, tuple[Outcome, ...]]) -> tuple[Outcome, ...]:

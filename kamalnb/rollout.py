@@ -93,7 +93,7 @@ def _tag(plan: Plan, boots: tuple[BootPlan, ...]) -> Flow[None]:
     steps = [server.audit(path, (plan.performer, config.destination or ""), text)]
     if reference != latest:
         steps.append(app.tag(reference, latest))
-    steps += [server.remove_directory(f"{config.run_directory}/runs/{one.nonce}") for one in boots]
+    steps.append(server.tidy_runs(f"{config.run_directory}/runs"))
     yield from do(*steps, fence=boots[0].fence)
 
 

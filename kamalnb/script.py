@@ -74,8 +74,8 @@ def render(script: Script, mark: str) -> str:
     """The text for ``sh -s``. ``mark`` is a word of letters and digits that no output contains by chance."""
     body = "\n".join([*_definitions(script, mark), *_sections(script), f"k_end {mark} 0"])
     if script.journal is None:
-        return f"k_main() {{\n{body}\n}}\nk_main </dev/null\n"
-    return f"k_main() {{\n{_detached(body, script.journal)}\n}}\nk_main </dev/null\n"
+        return f"k_main() {{\n{body}\n}}\neval 'k_main </dev/null'\n"
+    return f"k_main() {{\n{_detached(body, script.journal)}\n}}\neval 'k_main </dev/null'\n"
 
 
 def _definitions(script: Script, mark: str) -> Iterator[str]:
@@ -174,22 +174,26 @@ class Frames:
 
     def out(self, text: str) -> None:
         """Takes a piece of standard output."""
-        for kind, number, content, code in self._out.feed(text):
-            if kind == "line":
-                self._on_line(self._current(), content)
-            elif kind == "end":
-                self.exited = code
-            else:
-                before, self._since = self._since, self._now()
-                self._out_frames[number] = (content, code, self._since - before)
-                self._tell(number)
+        for lines, mark in self._out.feed(text):
+            current = self._current()
+            for line in lines:
+                if line:
+                    self._on_line(current, line)
+            if mark is None:
+                continue
+            if mark.number is None:
+                self.exited = mark.code
+                continue
+            before, self._since = self._since, self._now()
+            self._out_frames[mark.number] = (mark.content, mark.code, self._since - before)
+            self._tell(mark.number)
 
     def err(self, text: str) -> None:
         """Takes a piece of standard error."""
-        for kind, number, content, _code in self._err.feed(text):
-            if kind == "frame":
-                self._err_frames[number] = content
-                self._tell(number)
+        for _lines, mark in self._err.feed(text):
+            if mark is not None and mark.number is not None:
+                self._err_frames[mark.number] = mark.content
+                self._tell(mark.number)
 
     @property
     def done(self) -> bool:
@@ -228,35 +232,53 @@ class Frames:
         return Result(name=command.name, line=str(command), exited=None, stdout=self._out.pending(), stderr=partial)
 
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A mark line: the step's number (None: the script's end), its exit code, and what was printed before it."""
+
+    number: int | None
+    code: int
+    content: str
+
+
 class _Stream:
-    """One stream cut into frames at its mark lines."""
+    """One stream cut into frames at its mark lines. Linear in what it is fed, however long a line grows."""
 
     def __init__(self, mark: str) -> None:
         self._mark = f"{mark} "
-        self._rest = ""
+        self._rest: list[str] = []  # pieces of a line whose end has not come
         self._lines: list[str] = []
         self.ended = False
 
-    def feed(self, text: str) -> Iterator[tuple[str, int, str, int]]:
-        self._rest += text
-        *whole, self._rest = self._rest.split("\n")
-        for line in whole:
-            if line.startswith(self._mark):
-                yield self._close(line)
-            else:
-                self._lines.append(line)
-                if line:
-                    yield "line", -1, line, 0
+    def feed(self, text: str) -> Iterator[tuple[list[str], _Mark | None]]:
+        """Whole lines that came, each batch with the mark that followed it, if one did."""
+        first, newline, more = text.partition("\n")
+        self._rest.append(first)
+        if not newline:
+            return
+        whole = ["".join(self._rest), *more.split("\n")]
+        self._rest = [whole.pop()]
+        begun = 0
+        for at in self._marks(whole, text):
+            self._lines += whole[begun:at]
+            yield whole[begun:at], self._close(whole[at])
+            begun = at + 1
+        self._lines += whole[begun:]
+        yield whole[begun:], None
 
-    def _close(self, line: str) -> tuple[str, int, str, int]:
+    def _marks(self, whole: list[str], text: str) -> list[int]:
+        """Which lines are marks. Most pieces hold none: then their lines are not looked at one by one."""
+        if self._mark not in text and not whole[0].startswith(self._mark):
+            return []
+        return [at for at, line in enumerate(whole) if line.startswith(self._mark)]
+
+    def _close(self, line: str) -> _Mark:
         _mark, number, code = line.split(" ")
         content = "\n".join(self._lines)
         self._lines.clear()
-        if number == "end":
-            self.ended = True
-            return "end", -1, content, int(code)
-        return "frame", int(number), content, int(code)
+        self.ended = self.ended or number == "end"
+        return _Mark(None if number == "end" else int(number), int(code), content)
 
     def pending(self) -> str:
         """What came after the last mark."""
-        return "\n".join([*self._lines, self._rest]).strip("\n")
+        return "\n".join([*self._lines, "".join(self._rest)]).strip("\n")

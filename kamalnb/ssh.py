@@ -79,7 +79,8 @@ class SshExecutor:
         """
         link = self._link(host)
         with self._remembered(host):
-            return link.hold(host, f"exec {command.line()}", heartbeat)
+            # A function, so that a script that was cut off on its way runs nothing.
+            return link.hold(host, f"k_main() {{\nexec {command.line()}\n}}\nk_main\n", heartbeat)
 
     def probe(self, host: str) -> Login:
         """Logs in, runs an empty command, and says how it got in.

@@ -20,6 +20,7 @@ from .ssh_keys import KeyRing
 from .ssh_login import Entry, HostKeyCheck, short_type
 from .ssh_talk import Exchange
 from .ssh_target import Login, Target
+from .ssh_transport import Transports
 from .ssh_wire import Connection, ConnectionLost, NoRoom
 
 SESSIONS = 8
@@ -230,7 +231,7 @@ class Link:
                 self.target.hostname,
                 self.target.port,
                 door.open,
-                ssh_wire.Transports(key_types=check.key_types, patience=self._shop.connect_timeout),
+                Transports(key_types=check.key_types, patience=self._shop.connect_timeout),
                 check,
                 entry,
             )

@@ -63,11 +63,13 @@ def check(
     """Looks at everything that a boot needs, on every chosen host; changes nothing."""
     from .check import unusable
     from .console.checks import show_checks
+    from .console.meanwhile import meanwhile
     from .errors import ConfigError
 
     style = _style(config_file, destination, json, verbose, quiet)
     try:
-        rows = _fleet(config_file, destination, roles, hosts, primary).check(version)
+        with meanwhile("looking at every host…", style):
+            rows = _fleet(config_file, destination, roles, hosts, primary).check(version)
     except ConfigError as error:
         rows = unusable(error)
     return show_checks(rows, style)
@@ -84,10 +86,12 @@ def boot_traefik(
     json: bool = False,
 ) -> int:
     """Starts Traefik on every chosen host where it does not run."""
+    from .console.meanwhile import meanwhile
     from .console.outcomes import show_outcomes
 
     style = _style(config_file, destination, json)
-    outcomes = _fleet(config_file, destination, roles, hosts, primary).boot_traefik()
+    with meanwhile("starting Traefik; an image that is not there yet is pulled first…", style):
+        outcomes = _fleet(config_file, destination, roles, hosts, primary).boot_traefik()
     return show_outcomes("traefik", outcomes, style)
 
 

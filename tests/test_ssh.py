@@ -20,6 +20,7 @@ from kamalnb.errors import HostUnreachable
 from kamalnb.script import Script, Section
 from kamalnb.shell import Command, Result, Secret, look
 from kamalnb.ssh import SshExecutor
+from kamalnb.ssh_transport import HostKeyPolicy
 
 
 @pytest.fixture(scope="module")
@@ -327,4 +328,4 @@ def test_importing_the_executor_imports_no_fabric(place: Place) -> None:
 
 def test_no_connection_accepts_host_keys_by_itself(ssh: SshExecutor) -> None:
     policy = ssh._link("web").open("web").client._policy
-    assert isinstance(policy, ssh_wire.HostKeyPolicy)
+    assert isinstance(policy, HostKeyPolicy)

@@ -40,9 +40,13 @@ def audit_path(service: str, destination: str | None, run_directory: str) -> str
     return f"{run_directory}/{'-'.join(filter(None, (service, destination)))}-audit.log"
 
 
-def remove_directory(path: str) -> Command:
-    """Removes a directory of ours."""
-    return Command(name="tidy up", words=("rm", "-rf", "--", path), may_fail=True)
+def tidy_runs(directory: str) -> Command:
+    """Removes the journals of switches that have ended, those of dead controllers too."""
+    script = (
+        'k_tidy() { for k_d in "$1"/*/; do [ -d "$k_d" ] || continue; '
+        'kill -0 "$(cat "${k_d}pid" 2>/dev/null)" 2>/dev/null || rm -rf -- "$k_d"; done; }'
+    )
+    return Command(name="tidy up", words=("k_tidy", directory), uses=(script,), may_fail=True)
 
 
 def env_text(values: dict[str, Secret]) -> Secret:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TextIO
 
@@ -41,7 +41,7 @@ class Style:
     json: bool = False
     verbose: bool = False
     quiet: bool = False
-    called: Called = Called()
+    called: Called = field(default_factory=Called)
 
     def __post_init__(self) -> None:
         if self.verbose and self.quiet:

@@ -1,4 +1,4 @@
-"""One frame of the live table: a report at a moment, in whatever width and height there are. Imported late, with rich."""
+"""One frame of the live table: a report at a moment, in whatever room there is. Imported late, with rich."""
 
 from __future__ import annotations
 

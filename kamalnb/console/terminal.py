@@ -9,7 +9,10 @@ from typing import Any
 
 
 class Terminal:
-    """Keeps what is typed, ``^C`` too, from being echoed into the table. Does nothing where standard input is no terminal of ours."""
+    """Keeps what is typed, ``^C`` too, from being echoed into the table.
+
+    Does nothing where standard input is no terminal of ours.
+    """
 
     def __init__(self) -> None:
         self._before: list[Any] | None = None

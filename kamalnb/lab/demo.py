@@ -41,7 +41,8 @@ def run(
     rate: float = 100.0,
     out: TextIO | None = None,
 ) -> int:
-    """Plays it in ``directory``, with ``rate`` requests a second over all hosts. 1 where anything was lost or failed, else 0.
+    """Plays it in ``directory``, with ``rate`` requests a second over all hosts. 0, or 1 where anything was lost.
+
 
     The lab stays up, to be played with. Without ``say``, lines go to ``out`` (standard output). Raises ``LabError``
     where this machine cannot have a lab.

@@ -154,9 +154,7 @@ def no_block(problems: Sequence[tuple[Publish, str]]) -> LabError:
             "Run lab.up with --ports: it uses ports of 127.0.0.1."
         )
     if publish.address == "127.0.0.1":
-        return LabError(
-            f"Port {publish.port} of 127.0.0.1 is taken, and so are all others the lab tries. Free it."
-        )
+        return LabError(f"Port {publish.port} of 127.0.0.1 is taken, and so are all others the lab tries. Free it.")
     return LabError(
         f"{where} is taken by another program, and so is that port on all other addresses the lab would use. "
         "Stop that program, or run lab.up with --ports."

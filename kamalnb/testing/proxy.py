@@ -59,12 +59,16 @@ class Table:
     services: dict[str, tuple[Server, ...]] = field(default_factory=dict)
     broken: frozenset[str] = frozenset()
     number: int = 0
+    known: dict[tuple[str, str, str], tuple[Route, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def best(self, host: str, path: str, entry_point: str) -> tuple[Route, ...]:
         """Every router of the highest matching priority: more than one is decided by nothing specified."""
-        found = [route for route in self.routes if route.matches(host, path, entry_point)]
-        top = max((route.priority for route in found), default=0)
-        return tuple(route for route in found if route.priority == top)
+        asked = (host, path, entry_point)
+        if asked not in self.known:
+            found = [route for route in self.routes if route.matches(host, path, entry_point)]
+            top = max((route.priority for route in found), default=0)
+            self.known[asked] = tuple(route for route in found if route.priority == top)
+        return self.known[asked]
 
 
 class PretendTraefik:

@@ -17,6 +17,7 @@ class Running:
 
     def __init__(self, host: PretendHost, script: Script) -> None:
         self.script = script
+        self.commands = script.commands
         self.results: dict[int, Result] = {}
         self.lines: list[tuple[int, str]] = []
         self.step = 0
@@ -32,7 +33,7 @@ class Running:
     @property
     def current(self) -> Command:
         """The command that runs."""
-        return self.script.commands[self.step]
+        return self.commands[self.step]
 
     def partly(self, why: str) -> tuple[Result, ...]:
         """What is known when the connection ends now: the last result has no exit status."""

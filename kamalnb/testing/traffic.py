@@ -69,13 +69,9 @@ class Traffic:
         began = self._host.time.now
         flight, container, why = sent(self._host, self._to, "/")
         if flight is not None and container is not None:
-            until = began + seconds + container.app.answers_in
-            while not flight.ended and self._host.time.now < until:
-                yield min(0.05, until - self._host.time.now)
+            yield seconds + container.app.answers_in
             why = flight.lost
             landed(self._host, container, flight)
-        elif seconds < 0:
-            yield 0.0
         self._open -= 1
         who = container.image.rpartition(":")[2] if container else ""
         self.answers.append(Answer(began=began, version=who, container=container.name if container else "", lost=why))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ class Shop:
         self.run_directory = f"/home/deploy/.{name}"
         self.settings = settings
         self._written = 0
+        self._loads: list[RunningLoad] = []
 
     @property
     def host_header(self) -> str:
@@ -153,10 +155,13 @@ class Shop:
         hosts: tuple[str, ...] = (),
         roles: tuple[str, ...] = (),
         skip_unreachable: bool = False,
+        after: str = "",
         on_event: Callable[[Event], None] = lambda event: None,
         **changes: Any,
     ) -> Ran:
-        """Boots and waits for the end, however it ends."""
+        """Boots and waits for the end, however it ends. Each boot is a stage of the loads: ``after`` is the older version."""
+        for load in self._loads:
+            load.stage(f"boot {version}", order=(after, version) if after and version else ())
         began = time.monotonic()
         rollout = self.fleet(hosts, roles, **changes).boot(version, skip_unreachable=skip_unreachable)
         seen = []
@@ -203,7 +208,20 @@ class Shop:
     def load(self, profile: Profile = CALM, hosts: tuple[str, ...] = (), header: str = "") -> Iterator[RunningLoad]:
         urls = {host: self.lab.host(host).proxy_url for host in hosts or self.hosts}
         with running_load(urls, profile, header or self.host_header) as load:
-            yield load
+            self._loads.append(load)
+            try:
+                yield load
+            finally:
+                self._loads.remove(load)
+
+    def version_at(self, host: str) -> str:
+        """The version that answers at a host's proxy; empty where none does."""
+        url = self.lab.host(host).proxy_url + "/"
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers={"Host": self.host_header}), timeout=5) as answer:
+                return str(answer.headers["X-Version"] or "")
+        except OSError:
+            return ""
 
     def clean(self) -> None:
         """Takes away everything of this service."""

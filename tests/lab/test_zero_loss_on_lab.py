@@ -39,8 +39,7 @@ def run_marathon(shop: Shop, versions: tuple[str, ...], profile: Profile) -> Mar
     boots = []
     with shop.load(profile) as load:
         for old, new in following:
-            load.stage(f"{old} → {new}", order=(old, new))
-            boots.append(shop.boot(new))
+            boots.append(shop.boot(new, after=old))
         load.stop()
     return Marathon(shop, host, tuple(boots), load.compare_orders(shop.orders()))
 

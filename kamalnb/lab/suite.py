@@ -1,0 +1,110 @@
+"""``test``: all that must hold in a checkout: linters, types, fast tests, then those on the real hosts of a lab."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import LabError
+from . import lifecycle
+from .machine import Say
+
+LINTERS = {"ruff": ["ruff", "check", "."], "mypy --strict": ["mypy"]}
+FAST, LAB = "not lab and not browser", "lab"
+DIRECTORY = Path(".lab-test")
+"""The tests' own lab: one that somebody plays with must not be broken, nor taken down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Tests (and linters, each as one) by how they ended."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        return f"{self.passed} passed, {self.failed} failed{skipped}"
+
+
+def run(lab: bool = True, quick: bool = False, say: Say = print) -> int:
+    """Runs it all in this directory; without ``lab`` what needs no hosts. The last line says “N passed, N failed”.
+
+    ``quick`` stops at the first failure of a part. An environment with KAMALNB_LAB names a lab that runs already.
+    """
+    began = time.monotonic()
+    count = Count()
+    for name, words in LINTERS.items():
+        count += _linted(name, words, say)
+    say("== tests without a lab")
+    count += _tested(FAST, quick, {})
+    if lab and not (quick and count.failed):
+        count += _on_lab(quick, say)
+    say(f"{count} in {time.monotonic() - began:.0f} s")
+    return int(count.failed > 0)
+
+
+def _on_lab(quick: bool, say: Say) -> Count:
+    say("== tests on the lab's hosts")
+    try:
+        with _hosts(say) as directory:
+            return _tested(LAB, quick, {"KAMALNB_LAB": str(directory)})
+    except LabError as error:
+        say(f"FAILED: {error}")
+        return Count(failed=1)
+
+
+@contextmanager
+def _hosts(say: Say) -> Iterator[Path]:
+    """A lab that is taken down again, however its tests end; one that runs already is left as it is."""
+    if running := os.environ.get("KAMALNB_LAB"):
+        yield Path(running)
+        return
+    directory = DIRECTORY.absolute()
+    try:
+        lifecycle.up(directory, say=say)
+        yield directory
+    finally:
+        lifecycle.down(directory, say=say)
+
+
+def _linted(name: str, words: Sequence[str], say: Say) -> Count:
+    say(f"== {name}")
+    return Count(passed=1) if _call(words, {}) == 0 else Count(failed=1)
+
+
+def _tested(marks: str, quick: bool, env: Mapping[str, str]) -> Count:
+    """Runs pytest, and counts what it reports; an exit code that no failed test explains is a failure of its own."""
+    with tempfile.TemporaryDirectory(prefix="kamalnb-test-") as name:
+        report = Path(name) / "report.xml"
+        code = _call(["pytest", "-m", marks, f"--junitxml={report}", *(["-x"] if quick else [])], env)
+        count = counted(report.read_text()) if report.is_file() else Count()
+    return count if code == 0 or count.failed else count + Count(failed=1)
+
+
+def counted(report: str) -> Count:
+    """What a JUnit report counts. A test with an error in its setup or teardown has failed."""
+    suites = ElementTree.fromstring(report).iter("testsuite")  # noqa: S314 - pytest wrote it just now
+    total = Count()
+    for suite in suites:
+        tests, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        total += Count(passed=max(0, tests - failed - skipped), failed=failed, skipped=skipped)
+    return total
+
+
+def _call(words: Sequence[str], env: Mapping[str, str]) -> int:
+    sys.stdout.flush()
+    return subprocess.call([sys.executable, "-m", *words], stdin=subprocess.DEVNULL, env={**os.environ, **env})

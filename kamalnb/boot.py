@@ -299,6 +299,9 @@ def _backed_out(attempt: Attempt, error: KamalnbError) -> Flow[BootError]:
     except KamalnbError as trouble:
         health, log, kept = (), (), ""
         left = f"It could not be cleaned up ({trouble}); the next boot will."
+    if isinstance(error, CommandFailed) and error.result.name == "verify app":
+        # In the dark Docker's own probes end at the cord; what the app answered is what our check printed.
+        health = (*error.result.stdout.splitlines()[-5:], *health)
     why, hint = explained(error, attempt.plan)
     serving = " ".join(filter(None, (attempt.as_before, left)))
     return BootError(why, serving=serving, log=log, health=health, kept=kept, hint=hint)
@@ -326,11 +329,12 @@ def _removed(attempt: Attempt) -> Flow[tuple[tuple[str, ...], tuple[str, ...], s
     back = next((c for c in found if c.name == renamed), None)
     if back is not None:
         steps.append(app.rename(back.id, plan.container_name))
-    steps.append(_audit(attempt, f"Failed to boot app version {plan.version}"))
+    steps += [server.tidy_runs(f"{attempt.directory}/runs"), _audit(attempt, f"Failed to boot app version {plan.version}")]
     results = yield from do(*steps, fence=plan.fence)
-    log = next((tuple(r.stdout.splitlines()) for r in results if r.name == "keep log"), ())
-    health = mine[0].health_log if mine else ()
-    return health[-5:], log, kept if mine else ""
+    keeping = next((result for result in results if result.name == "keep log"), None)
+    log = tuple(keeping.stdout.splitlines()) if keeping else ()
+    health = tuple(filter(None, mine[0].health_log)) if mine else ()
+    return health[-5:], log, kept if keeping and keeping.ok else ""
 
 
 def _without_proxy(plan: BootPlan, situation: Situation) -> Flow[Booted]:

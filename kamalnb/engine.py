@@ -190,9 +190,10 @@ class _Worker:
     def _enter(self, phase: Phase) -> None:
         if phase is Phase.UNDO:
             self._broke_in = self.phase
-        self.phase = phase
-        if phase is Phase.UNDO or phase is Phase.SWITCH:
+        # A role without a proxy switches when its old one is stopped, after the new one was found well.
+        if phase in (Phase.UNDO, Phase.SWITCH) or (phase is Phase.STOP and self.phase is Phase.VERIFY):
             self._may_cancel = False
+        self.phase = phase
         self._tell(events.PhaseEntered, phase=phase)
 
     def _ran(self, effect: Run) -> tuple[Any, KamalnbError | None]:
@@ -204,9 +205,8 @@ class _Worker:
             results = self._engine.executor.run(self._job.host, effect.script, watch.result, watch.line, abort)
         except (HostUnreachable, Unclear) as error:
             return None, error
-        if results and results[-1].exited is None and self._cancel_now():
-            return None, Cancelled()
-        return results, None
+        # Also after a script that ended well: the next one may be the switch.
+        return (None, Cancelled()) if self._cancel_now() else (results, None)
 
     def _aborted(self) -> bool:
         return self._engine.cancelled

@@ -71,7 +71,7 @@ class Facts:
 
 def survey(config: Config, host: str, roles: tuple[Role, ...], now: float) -> Flow[Survey]:
     """Looks at ``host`` in one round trip. ``now`` is the controller's time in seconds since 1970."""
-    questions: tuple[Question[Any], ...] = (_docker(), _disk(), _clock(), app.images(config.repository), app.containers(config.service), proxy.find())
+    questions: tuple[Question[Any], ...] = (_docker(), _disk(config.run_directory), _clock(), app.images(config.repository), app.containers(config.service), proxy.find())
     script = Script.of(*(question.command.failing_ok() for question in questions))
     results: tuple[Result, ...] = yield Run(script)
     if not results or not results[0].ok:
@@ -99,9 +99,12 @@ def _docker_version(text: str) -> tuple[tuple[int, ...], str]:
         raise Unclear("docker", text, "no server version in it") from error
 
 
-def _disk() -> Question[tuple[tuple[str, int], ...]]:
-    script = "k_disk() { df -Pk \"$(docker info --format '{{.DockerRootDir}}')\" . | tail -n +2; }"
-    return Question(look("disk", "k_disk", uses=(script,)), _free)
+def _disk(run_directory: str) -> Question[tuple[tuple[str, int], ...]]:
+    script = (
+        'k_disk() { k_d=$1; [ -d "$k_d" ] || k_d=.; '
+        "df -Pk \"$(docker info --format '{{.DockerRootDir}}')\" . \"$k_d\" | tail -n +2; }"
+    )
+    return Question(look("disk", "k_disk", run_directory, uses=(script,)), _free)
 
 
 def _free(text: str) -> tuple[tuple[str, int], ...]:

@@ -15,6 +15,9 @@ from .shell import Command, Result, quote
 REFUSED = 76
 """Exit code of a script whose run does not hold the host's lock any more."""
 
+UNKEPT = 73
+"""Exit code of a detached script that the host could not keep (no room): nothing of it ran."""
+
 CUT_OFF = "the connection ended before the host said how it went"
 
 
@@ -75,7 +78,7 @@ def render(script: Script, mark: str) -> str:
     body = "\n".join([*_definitions(script, mark), *_sections(script), f"k_end {mark} 0"])
     if script.journal is None:
         return f"k_main() {{\n{body}\n}}\neval 'k_main </dev/null'\n"
-    return f"k_main() {{\n{_detached(body, script.journal)}\n}}\neval 'k_main </dev/null'\n"
+    return f"k_main() {{\n{_detached(body, script.journal, mark)}\n}}\neval 'k_main </dev/null'\n"
 
 
 def _definitions(script: Script, mark: str) -> Iterator[str]:
@@ -114,7 +117,7 @@ def mark_of(script: Script, fresh: str) -> str:
     return fresh if script.journal is None else f"kamalnb-{script.journal.rpartition('/')[2]}"
 
 
-def _detached(body: str, journal: str) -> str:
+def _detached(body: str, journal: str, mark: str) -> str:
     """The body runs from a file in a session of its own; the attached shell only repeats what it prints.
 
     Sent a second time (the reply was lost), the script finds its journal and is followed, not started again.
@@ -122,15 +125,18 @@ def _detached(body: str, journal: str) -> str:
     return "\n".join(
         (
             f"k_d={quote(journal)}",
+            f"k_not='\\n{mark} end {UNKEPT}\\n'",
+            f'k_unkept() {{ rm -rf -- "$k_d"; printf "$k_not"; printf "$k_not" >&2; exit {UNKEPT}; }}',
             'umask 077; mkdir -p "${k_d%/*}"',
             'if mkdir "$k_d" 2>/dev/null; then',
-            ': >"$k_d/out"; : >"$k_d/err"',
-            f"printf '%s\\n' {quote(body)} >\"$k_d/script\" || exit 73",
+            # Not “:”: a redirection that fails ends the whole shell at a special builtin.
+            '{ printf "" >"$k_d/out" && printf "" >"$k_d/err" && printf "" >"$k_d/pid"; } 2>/dev/null || k_unkept',
+            f"printf '%s\\n' {quote(body)} 2>/dev/null >\"$k_d/script\" || k_unkept",
             "k_own=setsid; command -v setsid >/dev/null 2>&1 || k_own=nohup",
             '$k_own sh "$k_d/script" </dev/null >"$k_d/out" 2>"$k_d/err" &',
             'echo $! >"$k_d/pid"',
             "fi",
-            '[ -e "$k_d/out" ] || exit 73',
+            '[ -e "$k_d/out" ] || k_unkept',
             'tail -n +1 -f "$k_d/out" & k_t1=$!',
             'tail -n +1 -f "$k_d/err" >&2 & k_t2=$!',
             'while kill -0 "$(cat "$k_d/pid")" 2>/dev/null; do sleep 0.5; done',
@@ -139,9 +145,10 @@ def _detached(body: str, journal: str) -> str:
     )
 
 
-def refused(command: Command) -> Result:
-    """How the first step of a script ends whose run does not hold the lock any more: nothing of it ran."""
-    return Result(name=command.name, line=str(command), exited=REFUSED, stderr="this run does not hold the lock any more")
+def refused(command: Command, code: int = REFUSED) -> Result:
+    """How the first step of a script ends that the host did not run: no lock any more, or no room to keep it."""
+    why = "this run does not hold the lock any more" if code == REFUSED else "no room on the host to keep the script"
+    return Result(name=command.name, line=str(command), exited=code, stderr=why)
 
 
 class Frames:
@@ -203,13 +210,13 @@ class Frames:
     def results(self) -> tuple[Result, ...]:
         """What is known now: the finished steps, then the one that was cut off, if any, with no exit code.
 
-        A script that its host refused (``REFUSED``) has one result that says so, for its first step.
+        A script that its host refused (``REFUSED``, ``UNKEPT``) has one result that says so, for its first step.
         """
         known = [self._result(number) for number in sorted(self._out_frames)]
         if self.exited is None and len(known) < len(self._commands):
             known.append(self._cut_off())
-        if self.exited == REFUSED and not known:
-            known.append(refused(self._commands[0]))
+        if self.exited in (REFUSED, UNKEPT) and not known:
+            known.append(refused(self._commands[0], self.exited))
         return tuple(known)
 
     def _tell(self, number: int) -> None:

@@ -120,6 +120,8 @@ def explained(result: Result, plan: BootPlan) -> tuple[str, str]:
         case host.UNROUTED:
             last = (result.stdout.strip().splitlines() or ["no answer"])[-1]
             return f"Traefik did not acknowledge the change ({last}).", "Look at its log: invoke traefik.logs."
+        case 73:
+            return "The host has no room to keep the script that switches.", "Make room there: docker system prune."
         case 76:
             return "This run does not hold the host's lock any more.", "Look who does: invoke lock.status."
         case None:

@@ -211,7 +211,8 @@ k_stop() {
 # k_keep ID FILE LINES: the whole log, bounded, stays on the host; the last lines are shown.
 KEEP = """\
 k_keep() {
-  umask 077; mkdir -p "${2%/*}" && docker logs --tail 50000 "$1" 2>&1 | tail -c 4000000 >"$2"; tail -n "$3" "$2"
+  umask 077; mkdir -p "${2%/*}" && docker logs --tail 50000 "$1" 2>&1 | tail -c 4000000 >"$2" && { tail -n "$3" "$2"; return; }
+  rm -f "$2"; docker logs --tail "$3" "$1" 2>&1; return 1
 }"""
 
 WRITE = """\

@@ -113,7 +113,8 @@ def _boots(project: Project, bare: BareBoots, rounds: int, say: Say) -> Iterator
     yield Figure(name=f"bare docker commands, {hosts} hosts side by side (median of {rounds})", value=f"{base:.2f} s")
     yield _ratio("invoke boot, the whole process", whole, base, 1.5)
     value = f"{inside:.2f} s ({inside / base:.2f} x)"
-    yield Figure(name="… of it, the run itself (without starting Python)", value=value)
+    yield Figure(name="… of it, the run itself (without starting Python); phases:", value=value)
+    yield from _phases(ours, bare.lab)
     peak = max((one.peak or 0) for one in ours)
     if peak:
         name = f"peak memory of a {hosts}-host boot"
@@ -123,7 +124,7 @@ def _boots(project: Project, bare: BareBoots, rounds: int, say: Say) -> Iterator
 def _under_load(project: Project, lab: Lab, say: Say) -> Iterator[Figure]:
     """Two boots, since one switches up and the next one down."""
     urls = {host.name: host.proxy_url for host in lab.hosts}
-    profile = Profile(new=30, keepalive=30, post=10)
+    profile = Profile(new=30, keepalive=30, post=10, websockets=0)  # an open WebSocket holds a drain for 30 s
     for version in ("v3", "v4"):
         with running_load(urls, profile, HOST_HEADER) as load:
             done = project.boot(version)
@@ -160,10 +161,35 @@ def _ratio(name: str, seconds: float, base: float, most: float, digits: int = 2)
     return Figure(name=name, value=value, target=f"at most {most:g} x", met=seconds <= most * base)
 
 
+def _phases(ours: Sequence[Ran], lab: Lab) -> Iterator[Figure]:
+    """Where the time goes: the median of each phase on each host, in the order in which they come."""
+    runs = [seconds_by_phase(_events(one)) for one in ours]
+    for phase in dict.fromkeys(phase for run in runs for _, phase in run):
+        each = (statistics.median(run.get((host.name, phase), 0.0) for run in runs) for host in lab.hosts)
+        yield Figure(name=f"    {phase}", value=", ".join(f"{seconds:.2f}" for seconds in each) + " s")
+
+
+def seconds_by_phase(events: Sequence[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    """(host, phase): seconds. What comes before the first phase is the survey, after ``done`` the end of the run."""
+    found: dict[tuple[str, str], float] = {}
+    since: dict[str, tuple[str, float]] = {host: ("survey, lock", 0.0) for host, _ in events[0]["targets"]}
+    for event in events:
+        hosts = [event["host"]] if event["event"] == "PhaseEntered" else list(since)
+        if event["event"] in ("PhaseEntered", "RunFinished"):
+            for host in hosts:
+                phase, began = since[host]
+                found[host, phase] = found.get((host, phase), 0.0) + event["at"] - began
+                since[host] = (str(event.get("phase", "")).replace("done", "tag, end"), event["at"])
+    return found
+
+
 def _run_seconds(done: Ran) -> float:
     """When the run ended, by its own last event."""
-    last = json.loads(done.output.strip().splitlines()[-1])
-    return float(last["at"])
+    return float(_events(done)[-1]["at"])
+
+
+def _events(done: Ran) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.output.splitlines()]
 
 
 @contextmanager

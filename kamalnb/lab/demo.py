@@ -71,7 +71,7 @@ def _played(screen: Screen, directory: Path, count: int, ports: bool, rate: floa
     screen.heading("what came of every request")
     _tell(tally, screen)
     _next(lab, directory, screen)
-    return code or int(not _well(tally))
+    return code or int(not well(tally))
 
 
 def _start_traefik(fleet: Fleet, screen: Screen) -> None:
@@ -93,7 +93,7 @@ def _under_load(fleet: Fleet, lab: Lab, rate: float, screen: Screen) -> tuple[in
         return code, load.stop()
 
 
-def _well(tally: Tally) -> bool:
+def well(tally: Tally) -> bool:
     return tally.requests > 0 and not (tally.lost or tally.mixed or tally.orders.doubled_count)
 
 
@@ -106,7 +106,7 @@ def _tell(tally: Tally, screen: Screen) -> None:
                     if not host.mixed else f"{host.host}: {host.mixed:,} answers went back to {OLD}")  # fmt: skip
     screen.line(f"99 % answered within {tally.latency_p99 * 1000:.0f} ms, the slow ones left out")
     versions = " → ".join(tally.versions)
-    screen.verdict(f"requests {tally.requests:,}, lost {tally.lost:,}, versions {versions}", good=_well(tally))
+    screen.verdict(f"requests {tally.requests:,}, lost {tally.lost:,}, versions {versions}", good=well(tally))
 
 
 def _containers(lab: Lab) -> list[tuple[str, ...]]:

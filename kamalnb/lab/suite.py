@@ -17,7 +17,7 @@ from ..errors import LabError
 from . import lifecycle
 from .machine import Say
 
-LINTERS = {"ruff": ["ruff", "check", "."], "mypy --strict": ["mypy"]}
+LINTERS = {"ruff": ["ruff", "check", "--output-format=concise", "."], "mypy --strict": ["mypy"]}
 FAST, LAB = "not lab and not browser", "lab"
 DIRECTORY = Path(".lab-test")
 """The tests' own lab: one that somebody plays with must not be broken, nor taken down."""

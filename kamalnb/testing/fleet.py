@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HostUnreachable, KamalnbError
-from ..executor import Abort, OnLine, OnResult, never
+from ..executor import Abort, Hold, OnLine, OnResult, never
 from ..flow import Cancelled, Flow, Run
 from ..script import Script
 from ..shell import Command, Result
@@ -46,6 +46,15 @@ class PretendFleet:
         watch.tell()
         return running.all()
 
+    def hold(self, host: str, command: Command, heartbeat: float) -> Hold:
+        """See ``Executor.hold``: a session that holds a lock file, or the answer that somebody else does."""
+        here = self.hosts.get(host)
+        if here is None or here.unreachable:
+            raise HostUnreachable(host, "connect", f"nothing answers at {host}. Try `ssh {host}`.")
+        _sh, _c, _text, _name, _directory, path, run_id, *_rest, line = map(str, command.words)
+        with here.lock:
+            return PretendHold(here, here.path(path), f"{run_id}\n{line}\n")
+
     def close(self) -> None:
         """There is nothing to let go."""
 
@@ -59,6 +68,26 @@ class PretendFleet:
     def now(self) -> float:
         """The time of the host that is furthest on."""
         return max((host.time.now for host in self.hosts.values()), default=0.0)
+
+
+class PretendHold:
+    """A lock session on a pretend host."""
+
+    def __init__(self, host: PretendHost, path: str, claim: str) -> None:
+        self._host = host
+        self._path = path
+        there = host.files.get(path, "")
+        self.held = not there
+        self.printed = f"ours\n{there}" if there else "held\n"
+        self.exited = 75 if there else None
+        if not there:
+            host.files[path] = claim
+
+    def release(self) -> None:
+        """Frees the lock, if it was ours."""
+        if self.held:
+            self._host.files[self._path] = ""
+            self.held = False
 
 
 def drive_on(

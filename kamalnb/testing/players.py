@@ -321,6 +321,6 @@ PLAYERS: dict[str, Player] = {
     **{"k_images": _images, "docker pull": _pull, "docker tag": _tag, "docker rename": _rename, "docker run": _start},
     **{"docker start": _again, "k_stop": _stop, "k_remove": _remove, "k_keep": _keep, "k_dark": _dark, "k_lit": _lit, "k_tie": _tie},
     **{"k_cut": _cut, "k_cords": _cords, "rm": _rm, "k_write": _write, "k_touch": _touch, "k_audit": _audit},
-    **{"docker version": _docker, "k_disk": _disk, "date": _clock, "true": _true},
+    **{"docker version": _docker, "k_disk": _disk, "date": _clock, "true": _true, "k_tidy": _true},
     **waiting.PLAYERS,
 }

@@ -56,7 +56,7 @@ class Kamal:
             *("--hostname", f"{self.host}-{secrets.token_hex(6)}", "-e", f"KAMAL_CONTAINER_NAME={self.name}-{version}"),
             *(("-e", f"KAMAL_VERSION={version}") if late else ()),
             *("--env-file", f"{self.shop.run_directory}/env/roles/{self.name}.env"),
-            *("--env", f"ORDERS_LOG=/orders/log"),
+            *("--env", "ORDERS_LOG=/orders/log"),
             *("--health-cmd", check, "--health-interval", "1s", "--volume", f"{cord}:/tmp/kamal-cord"),
             *("--log-opt", "max-size=10m", "--volume", f"{self.shop.run_directory}/orders:/orders"),
             *(word for key, value in labels.items() for word in ("--label", f"{key}={value}" if value else key)),
@@ -68,7 +68,9 @@ class Kamal:
         """``kamal app boot --version``, without its lock and its audit lines."""
         directory, name = self.shop.run_directory, f"{self.name}-{version}"
         env = f"{directory}/env/roles/{self.name}.env"
-        self.run(f"mkdir -p {directory}/env/roles && touch {env} && docker tag {REPOSITORY}:{version} {REPOSITORY}:latest")
+        self.run(
+            f"mkdir -p {directory}/env/roles && touch {env} && docker tag {REPOSITORY}:{version} {REPOSITORY}:latest"
+        )
         if self.run(f"docker container ls --all --filter name=^{name}$ --quiet"):
             self.run(f"docker rename {name} {name}_replaced_{secrets.token_hex(8)}")
         old = self.current()
@@ -82,12 +84,14 @@ class Kamal:
 
     def current(self) -> str:
         """The version that Kamal takes for the running one."""
-        filters = f"--filter label=service={self.shop.name} --filter label=role=web --filter status=running --filter status=restarting"
+        filters = f"--filter label=service={self.shop.name} --filter label=role=web"
+        filters += " --filter status=running --filter status=restarting"
         each = f"while read line; do echo ${{line#{self.name}-}}; done"
         if self.release == "seed":
             return self.run(f'docker ps {filters} --latest --format "{{{{.Names}}}}" | {each}')
         image = f"$(docker image ls --filter reference={REPOSITORY}:latest --format '{{{{.ID}}}}')"
-        both = f"docker ps --latest --format '{{{{.Names}}}}' {filters} --filter ancestor={image} ; docker ps --latest --format '{{{{.Names}}}}' {filters}"
+        latest = f"docker ps --latest --format '{{{{.Names}}}}' {filters}"
+        both = f"{latest} --filter ancestor={image} ; {latest}"
         return self.run(f"sh -c {shlex.quote(both)} | head -1 | {each}")
 
     def cut(self, name: str) -> None:

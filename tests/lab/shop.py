@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from kamalnb.lab import Lab
 from kamalnb.lab.load import Profile, RunningLoad, Tally, running_load
 
 REPOSITORY = "registry:5000/app"
-CONTROLLER = Path(__file__).with_name("controller.py")
 CALM = Profile(new=15, keepalive=20, post=10, slow=2, slow_seconds=3.0, websockets=1)
 """Every kind of traffic, at a rate that leaves a machine with two cores time for the boots."""
 NO_WEBSOCKET = Profile(new=15, keepalive=20, post=10, slow=2, slow_seconds=1.5, websockets=0)
@@ -55,7 +53,11 @@ class Ran:
         return failure
 
     def fact(self, kind: str, host: str) -> Mapping[str, Any]:
-        found = [e.fact.data for e in self.events if isinstance(e, events.FactLearned) and (e.fact.kind, e.host) == (kind, host)]
+        found = [
+            e.fact.data
+            for e in self.events
+            if isinstance(e, events.FactLearned) and (e.fact.kind, e.host) == (kind, host)
+        ]
         assert found, f"no fact “{kind}” of {host}"
         return found[-1]
 
@@ -83,15 +85,21 @@ class Standing:
 
     @property
     def serving(self) -> tuple[str, ...]:
-        return tuple(sorted(name for name, (state, health) in self.containers.items() if (state, health) == ("running", "healthy")))
+        return tuple(
+            sorted(
+                name for name, (state, health) in self.containers.items() if (state, health) == ("running", "healthy")
+            )
+        )
 
 
 STANDING = """\
-for c in $(docker ps --all --quiet --no-trunc --filter label=service="$1"); do
-  docker inspect --format 'container {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}' "$c"
-done
+f='container {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}'
+for c in $(docker ps --all --quiet --no-trunc --filter label=service="$1"); do docker inspect --format "$f" "$c"; done
 cd "$2" 2>/dev/null || exit 0
-for c in cords/*/; do [ -d "$c" ] || continue; s=empty; [ ! -e "$c/cord.cut" ] || s=cut; [ ! -e "$c/cord" ] || s=tied; echo "cord $c $s"; done
+for c in cords/*/; do
+  [ -d "$c" ] || continue
+  s=empty; [ ! -e "$c/cord.cut" ] || s=cut; [ ! -e "$c/cord" ] || s=tied; echo "cord $c $s"
+done
 for r in runs/*/; do [ -d "$r" ] || continue; echo "run $r -"; done
 exit 0
 """
@@ -141,6 +149,7 @@ class Shop:
         self._written += 1
         directory = self.directory / f"{self.name}-{self._written}"
         (directory / "config").mkdir(parents=True)
+        (directory / "tasks.py").write_text("from kamalnb.tasks import ns\n")
         file = directory / "config" / "deploy.yml"
         file.write_text(yaml.safe_dump({key: value for key, value in wanted.items() if value is not None}))
         return file
@@ -159,7 +168,10 @@ class Shop:
         on_event: Callable[[Event], None] = lambda event: None,
         **changes: Any,
     ) -> Ran:
-        """Boots and waits for the end, however it ends. Each boot is a stage of the loads: ``after`` is the older version."""
+        """Boots and waits for the end, however it ends.
+
+        Each boot is a stage of the loads that run; ``after`` is the older version of the two.
+        """
         for load in self._loads:
             load.stage(f"boot {version}", order=(after, version) if after and version else ())
         began = time.monotonic()
@@ -214,19 +226,26 @@ class Shop:
             finally:
                 self._loads.remove(load)
 
-    def version_at(self, host: str) -> str:
-        """The version that answers at a host's proxy; empty where none does."""
-        url = self.lab.host(host).proxy_url + "/"
+    def headers_at(self, host: str, path: str = "/") -> Mapping[str, str]:
+        """The headers of one answer through a host's proxy; none where nothing answers."""
+        connection = HTTPConnection(self.lab.host(host).proxy_url.removeprefix("http://"), timeout=5)
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, headers={"Host": self.host_header}), timeout=5) as answer:
-                return str(answer.headers["X-Version"] or "")
-        except OSError:
-            return ""
+            connection.request("GET", path, headers={"Host": self.host_header})
+            return dict(connection.getresponse().getheaders())
+        except (OSError, HTTPException):
+            return {}
+        finally:
+            connection.close()
+
+    def version_at(self, host: str, path: str = "/") -> str:
+        """The version that answers through a host's proxy; empty where none does."""
+        return self.headers_at(host, path).get("X-Version", "")
 
     def clean(self) -> None:
         """Takes away everything of this service."""
         script = (
-            'i=$(docker ps --all --quiet --filter label=service="$1"); [ -z "$i" ] || docker rm --force --volumes $i >/dev/null;'
+            'i=$(docker ps --all --quiet --filter label=service="$1");'
+            ' [ -z "$i" ] || docker rm --force --volumes $i >/dev/null;'
             ' rm -rf "$2"'
         )
         for host in self.hosts:
@@ -234,11 +253,15 @@ class Shop:
 
 
 class Controller:
-    """A boot in a process of its own, which can be killed. Its events are read as they come."""
+    """``invoke boot --json`` in a process of its own, which can be killed. Its events are read as they come."""
 
     def __init__(self, shop: Shop, version: str, hosts: tuple[str, ...] = (), **changes: Any) -> None:
-        argv = [sys.executable, str(CONTROLLER), str(shop.config(**changes)), version, *hosts]
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        file = shop.config(**changes)
+        argv = [sys.executable, "-m", "invoke", "boot", "--json", f"--version={version}", f"--config-file={file}"]
+        argv += [f"--hosts={host}" for host in hosts]
+        self.process = subprocess.Popen(
+            argv, cwd=file.parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         self.events: list[dict[str, Any]] = []
         self._changed = threading.Condition()
         self._ended = False
@@ -263,15 +286,16 @@ class Controller:
                 if any(wanted(event) for event in self.events[looked:]):
                     return
                 looked = len(self.events)
-                assert not self._ended, f"the boot ended first: {self.events[-3:]}"
+                assert not self._ended, f"the boot ended first: {self.events[-3:]} {self.said()}"
                 assert time.monotonic() < end, f"not within {seconds} s: {self.events[-3:]}"
                 self._changed.wait(0.5)
 
+    def said(self) -> str:
+        """What an ended process printed for people."""
+        return self.process.stderr.read() if self.process.stderr else ""
+
     def phase(self, phase: str) -> None:
         self.until(lambda event: event["event"] == "PhaseEntered" and event["phase"] == phase)
-
-    def printed(self, name: str, text: str) -> None:
-        self.until(lambda event: event["event"] == "LinePrinted" and event["name"] == name and text in event["line"])
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         self.process.send_signal(number)
@@ -301,7 +325,3 @@ def assert_nothing_lost(tally: Tally) -> None:
     told = "\n".join(map(str, tally.losses))
     marks = "\n".join(f"{mark.at:.2f} s  {mark.label}" for mark in tally.marks)
     assert tally.clean, f"{tally.sentence}\n{told}\n{marks}\n{tally.by_host}"
-
-
-def quoted(words: list[str]) -> str:
-    return shlex.join(words)

@@ -30,14 +30,23 @@ class Failure:
     why: str
     hint: str
     log: str = ""
-    health: bool = False
+    health: str = ""
 
 
 FAILURES = (
     Failure("no-such", Phase.PREPARE, "cannot be pulled", "docker push registry:5000/app:no-such"),
-    Failure("never-healthy", Phase.VERIFY, "did not become healthy within 4 s", "deploy_timeout", "never-healthy listens", True),
+    Failure(
+        "never-healthy",
+        Phase.VERIFY,
+        "did not become healthy within 4 s",
+        "deploy_timeout",
+        "never-healthy listens",
+        "503",
+    ),
     Failure("exits", Phase.VERIFY, "did not stay up", "Look at its log", "exits at once"),
-    Failure("no-probe", Phase.VERIFY, "none of curl, wget, python3, ruby, node, php", "healthcheck.cmd", "no-probe listens"),
+    Failure(
+        "no-probe", Phase.VERIFY, "none of curl, wget, python3, ruby, node, php", "healthcheck.cmd", "no-probe listens"
+    ),
     Failure("no-sh", Phase.VERIFY, "no sh", "Add a shell", "no-sh listens"),
     Failure("wrong-port", Phase.VERIFY, "nothing listens on port 8080", "healthcheck.port", "wrong-port listens"),
     Failure("loopback", Phase.VERIFY, "loopback address only", "bind 0.0.0.0", "loopback listens"),
@@ -81,10 +90,9 @@ def test_a_version_that_cannot_serve_is_taken_back(shop: Shop, load: RunningLoad
     ran = shop.boot(failure.version)
     assert not ran.ok
     assert [f.host for f in ran.report.failures] == [UP_HOST, DOWN_HOST]  # all failures are listed
-    assert (ran.direction(UP_HOST), ran.direction(DOWN_HOST)) == ("up", "down") or failure.version == "no-such"
+    if failure.version != "no-such":
+        assert (ran.direction(UP_HOST), ran.direction(DOWN_HOST)) == ("up", "down")
     for told in ran.report.failures:
-        assert failure.phase in ran.phases(told.host)
-        assert ran.phases(told.host)[-2:] == (failure.phase, Phase.UNDO) or failure.version == "no-such"
         assert told.phase is failure.phase
         assert failure.why in told.error
         assert failure.hint in told.hint
@@ -93,10 +101,9 @@ def test_a_version_that_cannot_serve_is_taken_back(shop: Shop, load: RunningLoad
         if failure.log:
             assert failure.log in shop.shell(told.host, 'cat "$1"', told.kept)
             shop.shell(told.host, 'rm "$1"', told.kept)
-        if failure.health:
-            assert told.health
+        assert failure.health in "\n".join(told.health)
     assert ran.report.finished is not None
-    assert "failed: web on web-1, web on web-2" in ran.report.finished.sentence
+    assert "web on web-1, web on web-2 failed" in ran.report.finished.sentence
 
 
 @pytest.mark.parametrize("word", ["a b", "v1;reboot", "-v1", "v" * 129])
@@ -127,7 +134,9 @@ def test_a_network_that_traefik_is_not_in(shop: Shop, load: RunningLoad) -> None
 
 def test_a_host_where_nothing_listens(shop: Shop, load: RunningLoad, tmp_path: Path) -> None:
     ran = shop.boot("v3", **with_host(shop, "web-9", "    HostName 127.0.0.99\n    Port 2299\n", tmp_path))
-    assert [line.state for line in ran.report.lines] == [State.WAITING, State.WAITING, State.UNTOUCHED]
+    assert [line.state for line in ran.report.lines] == [State.WAITING, State.WAITING, State.UNTOUCHED], (
+        ran.report.failures
+    )
     told = ran.failure("web-9")
     assert told.serving == "Nothing was changed."
     assert "refused" in told.error
@@ -161,7 +170,10 @@ def test_a_user_who_may_not_use_docker(shop: Shop, load: RunningLoad, tmp_path: 
 
 
 def test_a_full_home_is_refused_before_anything_is_changed(shop: Shop, load: RunningLoad) -> None:
-    with_little_room = 'mount -t tmpfs -o size=200k,mode=755 tmpfs "$1" && chown deploy "$1" && cat /dev/zero >"$1/full" 2>/dev/null || :'
+    with_little_room = (
+        'mount -t tmpfs -o size=200k,mode=755 tmpfs "$1" && chown deploy "$1"'
+        ' && cat /dev/zero >"$1/full" 2>/dev/null || :'
+    )
     shop.shell(DOWN_HOST, with_little_room, "/home/deploy")
     try:
         ran = shop.boot("v3")
@@ -176,7 +188,7 @@ def test_after_a_failed_batch_no_other_begins(shop: Shop, load: RunningLoad) -> 
     assert ran.line(UP_HOST).state is State.FAILED
     assert ran.line(DOWN_HOST).state is State.WAITING
     assert ran.report.finished is not None
-    assert "not begun: 1" in ran.report.finished.sentence
+    assert "1 boot not begun" in ran.report.finished.sentence
     shop.shell(UP_HOST, 'rm "$1"', ran.failure(UP_HOST).kept)
 
 
@@ -245,37 +257,39 @@ def test_one_host_fails_and_its_neighbour_boots(make_shop: MakeShop) -> None:
 def cramped(make_shop: MakeShop) -> Iterator[Shop]:
     """Its run directory is a file system of its own, so small that it can be filled without harm."""
     shop = make_shop("cramped", (UP_HOST,), volumes=[], env={"clear": {"READY_AFTER": "1"}})
-    mount = 'mkdir "$1" && mount -t tmpfs -o size=600k,nr_inodes=64,mode=755 tmpfs "$1" && chown deploy "$1"'
+    mount = 'mkdir "$1" && mount -t tmpfs -o size=400m,nr_inodes=64,mode=755 tmpfs "$1" && chown deploy "$1"'
     shop.shell(UP_HOST, mount, shop.run_directory)
     yield shop
     remove = 'docker rm --force $(docker ps -aq --filter label=service="$2") >/dev/null; umount "$1"'
     shop.shell(UP_HOST, remove, shop.run_directory, shop.name)
 
 
-def fill(shop: Shop) -> None:
-    """Takes every free inode and every free block."""
-    script = 'i=0; while (: >"$1/x$i") 2>/dev/null; do i=$((i+1)); done; cat /dev/zero >"$1/x0" 2>/dev/null; :'
-    shop.shell(UP_HOST, script, shop.run_directory)
+def fill(shop: Shop, blocks: bool = True) -> None:
+    """Takes every free inode, and every free block too."""
+    script = (
+        'i=0; while printf "" >"$1/x$i"; do i=$((i+1)); done 2>/dev/null;'
+        ' [ "$2" = no ] || cat /dev/zero >"$1/x0" 2>/dev/null; :'
+    )
+    shop.shell(UP_HOST, script, shop.run_directory, "yes" if blocks else "no")
 
 
 def make_room(shop: Shop) -> None:
     shop.shell(UP_HOST, 'rm -f "$1"/x*', shop.run_directory)
 
 
-def test_a_full_run_directory_changes_nothing_and_with_room_it_goes_on(cramped: Shop) -> None:
+@pytest.mark.parametrize(("blocks", "why"), [(True, "The disk is full"), (False, "No space left on device")])
+def test_a_full_run_directory_changes_nothing(cramped: Shop, blocks: bool, why: str) -> None:
     shop = cramped
     shop.must_boot("v1")
+    before = shop.standing(UP_HOST)
+    fill(shop, blocks)
     with shop.load(CALM) as load:
-        for old, new, direction in (("v1", "v2", "up"), ("v2", "v3", "down")):
-            before = shop.standing(UP_HOST)
-            fill(shop)
-            told = shop.boot(new).failure(UP_HOST)
-            assert "No space left on device" in told.error
-            assert told.serving == f"{old} serves, as before."
-            assert shop.standing(UP_HOST) == before
-            make_room(shop)
-            assert shop.must_boot(new).direction(UP_HOST) == direction
+        ran = shop.boot("v2")
         tally = load.stop()
+    assert ran.report.finished is not None
+    assert ran.report.finished.sentence.startswith("Nothing was changed: ")
+    assert why in ran.report.finished.sentence + "".join(told.error for told in ran.report.failures)
+    assert shop.standing(UP_HOST) == before
     assert_nothing_lost(tally)
 
 
@@ -294,7 +308,10 @@ def test_a_run_directory_that_fills_up_during_a_boot(cramped: Shop) -> None:
             ran = shop.boot(new, on_event=fill_it)
             told = ran.failure(UP_HOST)
             assert ran.direction(UP_HOST) == direction
+            assert "no room" in told.error
             assert told.serving == f"{old} serves, as before."
+            assert f"{new} listens" in "\n".join(told.log)  # shown, though it could not be kept
+            assert told.kept == ""
             make_room(shop)
             assert shop.standing(UP_HOST).running == before.running
             shop.must_boot(new)
@@ -351,6 +368,6 @@ def test_a_host_that_is_down_is_refused_or_left_out(broken: Shop) -> None:
 def with_host(shop: Shop, name: str, way: str, directory: Path) -> dict[str, object]:
     """Settings with one host more, which ssh finds by ``way``."""
     config = directory / "ssh_config"
-    config.write_text(f"Host {name}\n{way}\nInclude {shop.lab.ssh_config}\n")
+    config.write_text(f"Include {shop.lab.ssh_config}\nHost {name}\n{way}")
     servers = {"web": {"hosts": [*HOSTS, name], "labels": shop.labels()}}
     return {"servers": servers, "ssh": {"user": "deploy", "config": str(config), "connect_timeout": 4}}

@@ -13,9 +13,12 @@ HOST = "web-2"
 AS_KAMAL = (
     "docker run --name traefik --detach --restart unless-stopped --publish 80:80"
     " --volume /var/run/docker.sock:/var/run/docker.sock --log-opt max-size=10m"
-    " --label 'traefik.http.routers.catchall.entryPoints=http' --label 'traefik.http.routers.catchall.rule=PathPrefix(`/`)'"
-    " --label 'traefik.http.routers.catchall.service=unavailable' --label 'traefik.http.routers.catchall.priority=1'"
-    " --label 'traefik.http.services.unavailable.loadbalancer.server.port=0' traefik:v3.7 --providers.docker --log.level=INFO"
+    " --label 'traefik.http.routers.catchall.entryPoints=http'"
+    " --label 'traefik.http.routers.catchall.rule=PathPrefix(`/`)'"
+    " --label 'traefik.http.routers.catchall.service=unavailable'"
+    " --label 'traefik.http.routers.catchall.priority=1'"
+    " --label 'traefik.http.services.unavailable.loadbalancer.server.port=0'"
+    " traefik:v3.7 --providers.docker --log.level=INFO"
 )
 """As Kamal 1.9.3 starts it: API off, Traefik's own throttle (2 s) and idle time (90 s)."""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
 from conftest import MakeShop
-from shop import CALM, NO_WEBSOCKET, Ran, Shop, assert_nothing_lost, until
+from shop import CALM, NO_WEBSOCKET, REPOSITORY, Ran, Shop, assert_nothing_lost, until
 
 from kamalnb.events import Phase
 from kamalnb.lab.load import Kind, Profile, Tally
@@ -155,16 +154,18 @@ def test_changed_traefik_labels(shop: Shop) -> None:
         "traefik.http.services.shop-web.loadbalancer.passhostheader": "false",
     }
     shop.must_boot("v2", servers={"web": {"hosts": list(shop.hosts), "labels": labels}})
-    answer = ask(shop, shop.hosts[0])
-    assert (answer.headers["X-Extra"], answer.headers["X-Version"]) == ("yes", "v2")
+    headers = shop.headers_at("web-1")
+    assert (headers["X-Extra"], headers["X-Version"]) == ("yes", "v2")
     shop.must_boot("v3")
-    assert ask(shop, shop.hosts[0]).headers["X-Extra"] is None
+    assert "X-Extra" not in shop.headers_at("web-1")
 
 
 def test_a_changed_priority(shop: Shop) -> None:
     for priority in (120, 80, 100):
         ran = shop.must_boot(
-            "v1", servers={"web": {"hosts": list(shop.hosts), "labels": shop.labels(priority=priority)}}, hosts=("web-1",)
+            "v1",
+            servers={"web": {"hosts": list(shop.hosts), "labels": shop.labels(priority=priority)}},
+            hosts=("web-1",),
         )
         assert ran.direction("web-1") == ("down" if priority == 80 else "up")
 
@@ -221,8 +222,8 @@ def test_a_neighbour_on_the_second_level_is_never_swallowed(shop: Shop, make_sho
     for version in ("v2", "v3", "v4"):
         ran = shop.must_boot(version, hosts=("web-1",), servers=at_priority(shop, 100))
         levels.append(ran.fact("cutover", "web-1")["level"])
-        assert ask(shop, "web-1", "/version").headers["X-Version"] == "rude-1"
-        assert ask(shop, "web-1").headers["X-Version"] == version
+        assert shop.version_at("web-1", "/version") == "rude-1"
+        assert shop.version_at("web-1") == version
     assert set(levels) <= {0, -1}
     neighbour.clean()
 
@@ -285,21 +286,23 @@ def mounts(shop: Shop) -> list[str]:
     return [f"{shop.run_directory}/orders:/orders"]
 
 
-def ask(shop: Shop, host: str, path: str = "/") -> urllib.request.addinfourl:
-    request = urllib.request.Request(shop.lab.host(host).proxy_url + path, headers={"Host": shop.host_header})
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        return answer
-
-
 def start_dark(shop: Shop, host: str, version: str) -> str:
     """What a crashed boot leaves in the dark: a container that runs, its cord cut, at the other level."""
     name, cord = f"shop-web-{version}", f"{shop.run_directory}/cords/shop-web-crashed"
+    labels = {
+        "service": "shop",
+        "role": "web",
+        "kamalnb.slot": "green",
+        "traefik.http.routers.shop-web-green.rule": f"Host(`{shop.host_header}`)",
+        "traefik.http.routers.shop-web-green.priority": "105",
+    }
     script = (
-        'mkdir -p "$1" && : >"$1/cord.cut" && docker rm --force "$2" >/dev/null 2>&1; docker run --detach --name "$2"'
-        ' --label service=shop --label role=web --label kamalnb.slot=green --label "traefik.http.routers.shop-web-green.rule=Host(\\`shop.test\\`)"'
-        ' --label traefik.http.routers.shop-web-green.priority=105 --mount "type=bind,source=$1,target=/tmp/kamal-cord"'
-        ' --health-cmd "[ -e /tmp/kamal-cord/cord ]" --health-interval 1s --health-retries 1 "$3"'
+        'cord=$1; name=$2; image=$3; shift 3; mkdir -p "$cord" && : >"$cord/cord.cut";'
+        ' docker rm --force "$name" 2>/dev/null;'
+        ' docker run --detach --name "$name" --mount "type=bind,source=$cord,target=/tmp/kamal-cord" --health-retries 1'
+        ' --health-cmd "[ -e /tmp/kamal-cord/cord ]" --health-interval 1s "$@" "$image"'
     )
-    shop.shell(host, script, cord, name, f"registry:5000/app:{version}")
+    words = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+    shop.shell(host, script, cord, name, f"{REPOSITORY}:{version}", *words)
     until(lambda: shop.standing(host).containers[name] == ("running", "unhealthy"), f"{name} is dark")
     return name

@@ -92,15 +92,15 @@ def boot(plan: BootPlan) -> Flow[Booted]:
 
 
 def observe(plan: BootPlan) -> Flow[Situation]:
-    """What the host shows of this role now, in two round trips."""
-    home, tool = yield from ask_all(server.home(), server.tool())
-    containers, running, found, image, cords = yield from ask_all(
-        app.containers(plan.role.service),
-        app.running(),
-        proxy.find(),
+    """What the host shows of this role now, in one round trip."""
+    home, tool, containers, image, cords = yield from ask_all(
+        server.home(),
+        server.tool(),
+        app.census(plan.role.service),
         app.image(plan.reference),
-        cord.all_of(app.run_directory(plan, home)),
+        cord.all_of(plan.run_directory),
     )
+    found = proxy.among(containers)
     ours = tuple(container for container in containers if belongs(container, plan.role))
     newer = [c.name for c in ours if traefik.number(c.labels, traefik.FORMAT_LABEL) > traefik.FORMAT]
     if newer:
@@ -108,7 +108,7 @@ def observe(plan: BootPlan) -> Flow[Situation]:
     return Situation(
         home=home,
         containers=ours,
-        neighbours=tuple(c for c in running if not belongs(c, plan.role)),
+        neighbours=tuple(c for c in containers if c.running and not belongs(c, plan.role)),
         proxy=traefik.proxy(found) if found is not None and found.status == "running" else None,
         cords=cords,
         image=image,
@@ -228,7 +228,7 @@ def _switched(attempt: Attempt) -> Flow[Booted]:
     yield Enter(Phase.SWITCH)
     results = yield from _met_again(attempt, steps)
     failed = _first_failure(steps.script, results)
-    yield from _told(results)
+    yield from _told(attempt, results)
     if failed is None:
         yield Enter(Phase.DONE)
         return Booted(version=plan.version, replaced=attempt.old_version, container=stage.new.id)
@@ -242,8 +242,16 @@ def _switched(attempt: Attempt) -> Flow[Booted]:
             hint="Boot the same version again to finish.",
         )
     error = CommandFailed(result)
+    not_undone = [undo for undo in results[results.index(result) + 1 :] if not undo.ok]
+    if any(undo.name in switch.WAY_BACK for undo in not_undone):
+        # To remove the new one now could leave nobody serving at all.
+        raise BootError(
+            f"{_sentence(result)} The way back failed: {_sentence(not_undone[0])}",
+            serving=f"{plan.version} and {attempt.old_version} both still run; either may serve.",
+            hint="Look with invoke check, then boot a version that is well.",
+        ) from error
     failure = yield from _backed_out(attempt, error)
-    for undo in (r for r in results[results.index(result) + 1 :] if not r.ok):
+    for undo in not_undone:
         failure = replace_serving(failure, f"The way back failed: {_sentence(undo)}")
     raise failure from error
 
@@ -277,17 +285,31 @@ def _first_failure(script: Script, results: tuple[Result, ...]) -> tuple[int, Re
     return -1, Result(name="switch", line="", exited=REFUSED)
 
 
-def _told(results: tuple[Result, ...]) -> Flow[None]:
+def _told(attempt: Attempt, results: tuple[Result, ...]) -> Flow[None]:
+    """What people should know of a switch that went well or not: what was cut short, killed, or only assumed."""
     for result in results:
         for line in result.stdout.splitlines():
-            kind, _, rest = line.partition(" ")
-            if result.name == "drain" and kind == "left" and rest != "0":
-                sentence = "nobody could tell how many connections" if rest == "unknown" else f"{rest} open connections"
-                yield Tell(Fact(kind="cut-short", text=f"{sentence} were closed at the end of the drain", warning=True))
-            if result.name == "stop container" and line.startswith("exit 137"):
-                yield Tell(Fact(kind="killed", text="the old container ignored SIGTERM and was killed", warning=True))
+            fact = _drain_fact(attempt, line) if result.name == "drain" else None
+            if result.name == switch.STOP and line.startswith("exit 137"):
+                fact = Fact(kind="killed", text="the old container ignored SIGTERM and was killed", warning=True)
             if line == "assumed":
-                yield Tell(Fact(kind="assumed", text="the proxy could not be asked: assumed after a wait", warning=True))
+                text = "the proxy could not be asked about the old container: assumed out after a wait"
+                fact = Fact(kind="assumed", text=text, warning=True)
+            if fact is not None:
+                yield Tell(fact)
+
+
+def _drain_fact(attempt: Attempt, line: str) -> Fact | None:
+    kind, _, left = line.partition(" ")
+    if kind != "left" or left == "0":
+        return None
+    traefik_there = attempt.situation.proxy
+    if traefik_there and not all(proxy.counts_in_flight(traefik_there, old) for old in attempt.olds):
+        text = f"Traefik keeps idle connections open ({left} at the end), so the drain was assumed to be over"
+        return Fact(kind="drain-assumed", text=text, warning=True)
+    many = {"1": "1 open connection was", "unknown": "nobody could tell how many connections were"}
+    sentence = many.get(left, f"{left} open connections were")
+    return Fact(kind="cut-short", text=f"{sentence} closed at the end of the drain", warning=True)
 
 
 def _backed_out(attempt: Attempt, error: KamalnbError) -> Flow[BootError]:
@@ -365,7 +387,7 @@ def _without_proxy(plan: BootPlan, situation: Situation) -> Flow[Booted]:
     if olds and not first:
         yield Enter(Phase.STOP)
         results = yield from do(stop, fence=plan.fence)
-        yield from _told(results)
+        yield from _told(attempt, results)
     yield Enter(Phase.DONE)
     return Booted(version=plan.version, replaced=attempt.old_version, container=new.id)
 

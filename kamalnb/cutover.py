@@ -126,6 +126,8 @@ def traefik_port(role: Role, image: Image | None, labels: Mapping[str, str]) -> 
     """The port Traefik will ask: a label's, the only EXPOSEd one, else the health check's (as a label then)."""
     for key, value in labels.items():
         if key.lower().startswith("traefik.http.services.") and key.lower().endswith(".loadbalancer.server.port"):
+            if not value.isdigit():
+                raise BootError(f"The label {key} says “{value}”, which is no port.", hint="Write a number.")
             return int(value)
     if image is not None and len(image.ports) == 1:
         return image.ports[0]

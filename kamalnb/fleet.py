@@ -14,7 +14,7 @@ from .commands import lock, server
 from .commands import traefik as traefik_commands
 from .config.model import Config, Role
 from .dry import DryRunExecutor
-from .engine import Engine
+from .engine import Clock, Engine
 from .errors import ConfigError, HostUnreachable, LockHeld, RolloutFailed, Unclear, UsageError
 from .events import Event, Fact, Report
 from .executor import Executor
@@ -80,6 +80,10 @@ class Fleet:
     primary: bool = False
     environ: Mapping[str, str] | None = None
     connect: Callable[[Project], Executor] | None = None
+    load: Callable[[], Project] | None = None
+    """Gives the project in place of a file: pretend fleets have none."""
+    clock: Clock | None = None
+    """Whose seconds the runs are told in; the machine's own by default."""
 
     def boot(self, version: str | None = None, *, skip_unreachable: bool = False, dry_run: bool = False) -> Rollout:
         """Replaces what runs by ``version`` with no lost request. Iterate the rollout or ``wait()`` for it."""
@@ -89,7 +93,7 @@ class Fleet:
         env_files.read(selection)
         executor = self._executor(project)
         boot = _Boot(project, selection, version, skip_unreachable, env_files, "dry-run" if dry_run else "boot")
-        return Rollout(Engine(DryRunExecutor(executor) if dry_run else executor), boot.stream)
+        return Rollout(Engine(DryRunExecutor(executor) if dry_run else executor, self.clock), boot.stream)
 
     def check(self, version: str | None = None) -> tuple[Check, ...]:
         """Looks at everything that a boot (of ``version``) needs, changes nothing: one row for each host and thing."""
@@ -109,11 +113,13 @@ class Fleet:
     def _each(self, project: Project, jobs: tuple[Job, ...]) -> tuple[Outcome, ...]:
         executor = self._executor(project)
         try:
-            return _value_of(Engine(executor).drive(_side_by_side(jobs)))
+            return _value_of(Engine(executor, self.clock).drive(_side_by_side(jobs)))
         finally:
             executor.close()
 
     def _project(self) -> Project:
+        if self.load is not None:
+            return self.load()
         from .project import load
 
         return load(self.config_file, self.destination, environ=self.environ)

@@ -71,7 +71,13 @@ class Facts:
 
 def survey(config: Config, host: str, roles: tuple[Role, ...], now: float) -> Flow[Survey]:
     """Looks at ``host`` in one round trip. ``now`` is the controller's time in seconds since 1970."""
-    questions: tuple[Question[Any], ...] = (_docker(), _disk(config.run_directory), _clock(), app.images(config.repository), app.containers(config.service), proxy.find())
+    questions: tuple[Question[Any], ...] = (
+        _docker(),
+        _disk(config.run_directory),
+        _clock(),
+        app.images(config.repository),
+        app.census(config.service),
+    )
     script = Script.of(*(question.command.failing_ok() for question in questions))
     results: tuple[Result, ...] = yield Run(script)
     if not results or not results[0].ok:
@@ -79,7 +85,9 @@ def survey(config: Config, host: str, roles: tuple[Role, ...], now: float) -> Fl
     if len(results) < len(questions) or not all(result.ok for result in results):
         return Survey(host=host, checks=(_broken(host, results),))
     answers = [question.read(result.stdout) for question, result in zip(questions, results, strict=True)]
-    (api, version), free, clock, images, containers, found = answers
+    (api, version), free, clock, images, everything = answers
+    found = proxy.among(everything)
+    containers = tuple(one for one in everything if one.labels.get("service") == config.service)
     facts = Facts(api=api, version=version, free=free, clock=clock)
     running = traefik.proxy(found) if found is not None and found.status == "running" else None
     checks = (*_host_checks(host, facts, now), *_traefik_checks(host, roles, found))

@@ -14,8 +14,14 @@ from .script import Script, Section
 from .shell import Command, Result
 from .traefik import Proxy
 
+GUARD = "guard"
+"""Up: it still runs and never restarted. That the app answers, Docker's own check says between the tie and the proxy."""
 STILL_WELL = "still well"
 STOP = "stop container"
+
+
+WAY_BACK = ("tie cord", "wait for old one")
+"""What ties an old one again: where one of these failed, nobody knows that it serves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +143,8 @@ def _up(stage: Stage) -> tuple[Section, ...]:
     tie = (cord.tie(stage.cord),) if stage.cord else ()
     soak = app.alive(stage.new.id, stage.role.min_healthy)
     undo = (*_cut(mine), *_out(stage, mine)) if stage.cord else ()
-    switch = Section(steps=(app.verify(stage.new.id, stage.role), *tie, _routed(stage), soak), undo=undo)
+    guard = app.alive(stage.new.id, 0.0, "any", name=GUARD)
+    switch = Section(steps=(guard, *tie, _routed(stage), soak), undo=undo)
     olds = stage.cuttable
     if not olds:
         return (switch,)
@@ -162,7 +169,7 @@ def _routed(stage: Stage) -> Command:
 def _tied_again(stage: Stage, old: Old) -> list[Command]:
     limit = old.container.unhealthy_within + 10.0
     way = replace(stage.way, address=proxy.address_of(old, stage.way, _port(stage, old)))
-    seen = proxy.routed(old.container.id, old.nonce or "-", (), proxy.service_of(old), way, limit, "wait for old one")
+    seen = proxy.routed(old.container.id, old.nonce or "-", (), proxy.service_of(old), way, limit, WAY_BACK[1])
     return [cord.tie(old.cord), seen] if old.cord else []
 
 
@@ -199,7 +206,9 @@ def _drained_and_stopped(stage: Stage) -> tuple[Section, ...]:
 
 def _port(stage: Stage, old: Old) -> int:
     ports = Image(id="", ports=old.container.ports)
-    return traefik_port(stage.role, ports, old.container.labels)
+    # A running container's port label that is no number is none: Traefik cannot route to it either.
+    labels = {key: value for key, value in old.container.labels.items() if value.isdigit()}
+    return traefik_port(stage.role, ports, labels)
 
 
 def _ids(olds: tuple[Old, ...]) -> tuple[str, ...]:

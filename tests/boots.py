@@ -44,15 +44,19 @@ def plan(version: str, of: Role | None = None, **changes: Any) -> BootPlan:
     """A boot with an id of its own."""
     chosen = of or role()
     given = {"host": "web-1", "role": chosen, "version": version, "reference": f"{REPOSITORY}:{version}"}
-    return BootPlan(**{**given, "nonce": hashlib.md5(str(next(_count)).encode()).hexdigest(), **changes})
+    return BootPlan(**{**given, "nonce": hashlib.sha256(str(next(_count)).encode()).hexdigest()[:32], **changes})
 
 
-def booted(host: PretendHost, version: str, of: Role | None = None, *, alter: Alter | None = None, **changes: Any) -> Driven:
+def booted(
+    host: PretendHost, version: str, of: Role | None = None, *, alter: Alter | None = None, **changes: Any
+) -> Driven:
     """One boot on a pretend host, whatever comes of it."""
     return drive_on(host, boot(plan(version, of, **changes)), alter=alter or (lambda script: script))
 
 
-def kamal(host: PretendHost, version: str = "v1", *, cord: bool = True, priority: str | None = "2", of: Role | None = None) -> PretendContainer:
+def kamal(
+    host: PretendHost, version: str = "v1", *, cord: bool = True, priority: str | None = "2", of: Role | None = None
+) -> PretendContainer:
     """A container as Kamal v1 starts it: one shared router name, health options of its own, maybe a cord."""
     chosen = of or role()
     labels = app.labels(chosen)
@@ -64,7 +68,11 @@ def kamal(host: PretendHost, version: str = "v1", *, cord: bool = True, priority
         host.cords[KAMAL_CORD] = "tied"
     check = Check(interval=1.0, timeout=30.0, retries=3, kamal=True)
     container = host.start(
-        chosen.container_name(version), f"{REPOSITORY}:{version}", labels=labels, check=check, cord=KAMAL_CORD if cord else None
+        chosen.container_name(version),
+        f"{REPOSITORY}:{version}",
+        labels=labels,
+        check=check,
+        cord=KAMAL_CORD if cord else None,
     )
     host.time.pass_by(5.0)
     return container

@@ -48,7 +48,15 @@ def test_first_boot_serves_and_replaces_nothing() -> None:
     assert (done.value.version, done.value.replaced) == ("v1", None)
     assert host.serving == "v1"
     assert "cut cord" not in done.names
-    assert done.phases == [Phase.OBSERVE, Phase.PREPARE, Phase.START, Phase.VERIFY, Phase.READY, Phase.SWITCH, Phase.DONE]
+    assert done.phases == [
+        Phase.OBSERVE,
+        Phase.PREPARE,
+        Phase.START,
+        Phase.VERIFY,
+        Phase.READY,
+        Phase.SWITCH,
+        Phase.DONE,
+    ]
 
 
 def test_second_boot_switches_up_and_stops_the_old_one() -> None:
@@ -73,7 +81,9 @@ def test_slots_and_levels_take_turns_so_priorities_do_not_climb() -> None:
     for version in ("v1", "v2", "v3", "v4", "v1"):
         booted(host, version)
         labels = host.of(version).labels
-        seen.append((labels[traefik.SLOT_LABEL], labels[f"traefik.http.routers.app-web-{labels[traefik.SLOT_LABEL]}.priority"]))
+        seen.append(
+            (labels[traefik.SLOT_LABEL], labels[f"traefik.http.routers.app-web-{labels[traefik.SLOT_LABEL]}.priority"])
+        )
     assert seen == [("blue", "2"), ("green", "3"), ("blue", "2"), ("green", "3"), ("blue", "2")]
 
 
@@ -387,6 +397,28 @@ def _deaf_when_cut(host: PretendHost) -> Iterator[float]:
     host.traefik.deaf_from = host.time.now
 
 
+@pytest.mark.parametrize("direction", [UP, DOWN])
+@pytest.mark.parametrize("first", ["soak", "drain", "wait until out"])
+@pytest.mark.parametrize("undo", ["tie cord", "wait for old one"])
+def test_new_one_stays_where_the_old_one_may_not_be_back(direction: str, first: str, undo: str) -> None:
+    host = before(direction)
+    traffic = host.traffic()
+    host.time.spawn(_then_fails(host, first, undo))
+    done = booted(host, "v3")
+    host.time.pass_by(5.0)
+    assert failed(done)
+    assert host.serving is not None
+    assert traffic.end().lost == []
+
+
+def _then_fails(host: PretendHost, first: str, undo: str) -> Iterator[float]:
+    """``first`` fails, and its undo too: the first ``undo`` after the old cord was cut."""
+    host.fail(first)
+    while "cut cord" not in host.did[-1:]:
+        yield 0.01
+    host.fail(undo)
+
+
 def test_no_traefik_is_said_before_anything_is_done() -> None:
     host = PretendHost()
     host.find("traefik").status = "exited"
@@ -410,7 +442,10 @@ def test_newer_state_is_refused_in_one_sentence() -> None:
 def test_foreign_router_on_both_levels_is_refused_by_name() -> None:
     host = before(UP)
     for number, priority in enumerate(("1", "3")):
-        labels = {f"traefik.http.routers.other{number}.rule": "PathPrefix(`/`)", f"traefik.http.routers.other{number}.priority": priority}
+        labels = {
+            f"traefik.http.routers.other{number}.rule": "PathPrefix(`/`)",
+            f"traefik.http.routers.other{number}.priority": priority,
+        }
         host.start(f"other-{number}", f"{REPOSITORY}:v4", labels=labels)
     error = failed(booted(host, "v2"))
     assert "other1 of other-1" in error.why
@@ -470,7 +505,8 @@ IN_THE_SWITCH = ["soak", "cut cord", "wait until out", "drain", "still well", "s
 
 
 @pytest.mark.parametrize(
-    ("direction", "command"), [(UP, "wait for proxy"), *((direction, name) for direction in (UP, DOWN) for name in IN_THE_SWITCH)]
+    ("direction", "command"),
+    [(UP, "wait for proxy"), *((direction, name) for direction in (UP, DOWN) for name in IN_THE_SWITCH)],
 )
 def test_lost_connection_in_the_switch_is_met_again_and_nothing_is_done_twice(direction: str, command: str) -> None:
     host = before(direction)
@@ -525,11 +561,14 @@ BEFORE_THE_SWITCH = ["make cord", "start container", "verify app", "look at sock
 
 
 @pytest.mark.parametrize(
-    ("direction", "name"), [(DOWN, "tie cord"), *((direction, name) for direction in (UP, DOWN) for name in BEFORE_THE_SWITCH)]
+    ("direction", "name"),
+    [(DOWN, "tie cord"), *((direction, name) for direction in (UP, DOWN) for name in BEFORE_THE_SWITCH)],
 )
 def test_cancel_before_the_switch_takes_everything_back(direction: str, name: str) -> None:
     host = before(direction)
-    done = drive_on(host, boot(plan("v3")), lambda run: any(c.name == name for c in run.script.commands) and not run.script.journal)
+    done = drive_on(
+        host, boot(plan("v3")), lambda run: any(c.name == name for c in run.script.commands) and not run.script.journal
+    )
     error = failed(done)
     assert "Cancelled" in error.why
     assert error.serving == f"{direction} serves, as before."
@@ -559,7 +598,9 @@ def test_worker_starts_first_and_the_old_one_stops_when_the_new_one_stays_up() -
     assert booted(host, "v1", worker()).error is None
     done = booted(host, "v2", worker())
     assert done.error is None
-    assert done.names.index("start container") < done.names.index("readiness delay") < done.names.index("stop container")
+    assert (
+        done.names.index("start container") < done.names.index("readiness delay") < done.names.index("stop container")
+    )
     assert host.running == ["v2"]
     assert host.of("v2").labels["traefik.enable"] == "false"
     assert host.of("v2").cord is None

@@ -52,7 +52,7 @@ CODES = st.sampled_from([0, 1, 2, 65, 66, 67, 68, 69, 76, 125, 127, 137, 255])
 
 @dataclass(frozen=True)
 class Oddity:
-    """What is wrong with one answer. ``kind``: fine, code, text, both, cut off, empty, short, unreachable, cancelled."""
+    """What is wrong with one answer: fine, code, text, both, cut off, empty, short, fails, unreachable, cancelled."""
 
     kind: str
     code: int = 0
@@ -116,7 +116,7 @@ def spoiled(results: tuple[Result, ...], oddity: Oddity) -> tuple[Result, ...]:
     return (*results[:at], changed) if not changed.ok else (*results[:at], changed, *results[at + 1 :])
 
 
-def started_hosts() -> dict[str, Callable[[], tuple[PretendHost, BootPlan]]]:
+def started_hosts() -> dict[str, Callable[[], tuple[PretendHost, BootPlan]]]:  # noqa: C901  (ten small ones)
     def fresh() -> tuple[PretendHost, BootPlan]:
         return PretendHost(), plan("v1")
 
@@ -169,7 +169,7 @@ def any_answers(host: PretendHost, chosen: BootPlan, oddities: list[Oddity]) -> 
 
 @pytest.mark.parametrize("name", HOSTS)
 @given(oddities=st.lists(ODDITIES, max_size=9))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(oddities=[])
 @example(oddities=[Oddity("fine")] * 2 + [Oddity("unreachable")] * 9)
 def test_any_answers_end_in_a_boot_or_in_an_error_of_ours(name: str, oddities: list[Oddity]) -> None:
@@ -183,7 +183,7 @@ def test_any_answers_end_in_a_boot_or_in_an_error_of_ours(name: str, oddities: l
 
 
 @given(replies=st.lists(st.tuples(st.one_of(st.none(), CODES), GARBAGE), min_size=1, max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_pure_garbage_ends_too(replies: list[tuple[int | None, str]]) -> None:
     left = list(replies)
 
@@ -206,7 +206,7 @@ DOCUMENTS = ["list containers", "list running containers", "look at traefik", "l
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_documents_with_any_field_broken_are_unclear_never_a_crash(name: str, data: st.DataObject) -> None:
     host, chosen = HOSTS["up"]()
 
@@ -216,7 +216,11 @@ def test_documents_with_any_field_broken_are_unclear_never_a_crash(name: str, da
     def broken(text: str) -> str:
         lines = [json.loads(line) for line in text.splitlines()]
         key = data.draw(st.sampled_from(sorted(lines[0])))
-        value = data.draw(st.sampled_from([None, "", 0, -1, [], {}, "x", {"x": None}, [None], {"3000/tcp": {}}, {"bridge": None}, "missing"]))
+        value = data.draw(
+            st.sampled_from(
+                [None, "", 0, -1, [], {}, "x", {"x": None}, [None], {"3000/tcp": {}}, {"bridge": None}, "missing"]
+            )
+        )
         if value == "missing":
             del lines[0][key]
         else:
@@ -245,7 +249,9 @@ def assert_legal(done: Driven) -> None:
         assert not isinstance(effect, Pause) or effect.seconds > 0
 
 
-def assert_nothing_too_early(ran: list[tuple[Command, Result]], before: dict[str, str | None], chosen: BootPlan) -> None:
+def assert_nothing_too_early(
+    ran: list[tuple[Command, Result]], before: dict[str, str | None], chosen: BootPlan
+) -> None:
     """No serving one's cord is cut before the new one was acknowledged, none is stopped before the switch stands."""
     acknowledged = well = chosen.role.order == "stop-first"
     for command, result in ran:
@@ -259,12 +265,19 @@ def assert_nothing_too_early(ran: list[tuple[Command, Result]], before: dict[str
             assert command.name != "remove container"
 
 
-@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("name", ["up", "down", "same", "kamals", "leftovers", "stop_first"])
 def test_every_single_failure_leaves_somebody_serving(name: str) -> None:
     """Each run of a boot answered wrongly once, in every way: who served before, or the new one, serves after."""
     host, chosen = HOSTS[name]()
     steps = [len(script.commands) for script in any_answers(host, chosen, [])[0].scripts]
-    for kind in (Oddity("fails", 1), Oddity("cut off"), Oddity("empty"), Oddity("unreachable"), Oddity("cancelled"), Oddity("text", text="?")):
+    for kind in (
+        Oddity("fails", 1),
+        Oddity("cut off"),
+        Oddity("empty"),
+        Oddity("unreachable"),
+        Oddity("cancelled"),
+        Oddity("text", text="?"),
+    ):
         for position, length in enumerate(steps):
             for at in range(length if kind.kind in ("fails", "text") else 1):
                 host, chosen = HOSTS[name]()

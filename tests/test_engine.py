@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+
 import pytest
 from boots import REPOSITORY, plan
 
@@ -12,8 +14,8 @@ from kamalnb.config.model import Config
 from kamalnb.config.reading import read_config
 from kamalnb.engine import Engine
 from kamalnb.errors import BootError, KamalnbError
-from kamalnb.executor import Abort, OnLine, OnResult, never
 from kamalnb.events import NEXT, Event, Phase, Report, State
+from kamalnb.executor import Abort, OnLine, OnResult, never
 from kamalnb.flow import Enter, Flow, do
 from kamalnb.plan import Plan, select
 from kamalnb.plan import plan as planned
@@ -26,7 +28,8 @@ HOSTS = ("web-1", "web-2", "web-3", "web-4")
 
 
 def config(more: str = "") -> Config:
-    text = f"service: app\nimage: app\nregistry: {{server: registry.example}}\nservers: {{web: [{', '.join(HOSTS)}]}}\n{more}"
+    hosts = ", ".join(HOSTS)
+    text = f"service: app\nimage: app\nregistry: {{server: registry.example}}\nservers: {{web: [{hosts}]}}\n{more}"
     return read_config(text, environ={})
 
 
@@ -37,7 +40,12 @@ def a_plan(version: str = "v2", more: str = "", fence: tuple[str, str] | None = 
     count = iter(range(1000))
     found = config(more)
     made = planned(
-        found, select(found), version=version, tag=version, run_id="r", new_id=lambda: hashlib.sha256(f"{version}{next(count)}".encode()).hexdigest()[:32]
+        found,
+        select(found),
+        version=version,
+        tag=version,
+        run_id="r",
+        new_id=lambda: hashlib.sha256(f"{version}{next(count)}".encode()).hexdigest()[:32],
     )
     return replace(made, boots=tuple(replace(one, fence=fence) for one in made.boots))
 
@@ -76,7 +84,11 @@ def test_every_host_boots_and_latest_moves_last() -> None:
         assert host.did[-2:] == ["tag image", "tidy up"]
         assert host.did.index("tag image") > host.did.index("stop container")
     last_boot = max(number for number, event in enumerate(found) if isinstance(event, events.HostBooted))
-    first_tag = min(number for number, event in enumerate(found) if isinstance(event, events.StepFinished) and event.name == "tag image")
+    first_tag = min(
+        number
+        for number, event in enumerate(found)
+        if isinstance(event, events.StepFinished) and event.name == "tag image"
+    )
     assert last_boot < first_tag
 
 
@@ -86,7 +98,7 @@ def test_phases_of_each_host_follow_each_other_as_the_table_says() -> None:
         phases = [event.phase for event in of(found, name, events.PhaseEntered)]
         assert phases[0] is Phase.OBSERVE
         assert phases[-1] is Phase.DONE
-        assert all(after in NEXT[before] for before, after in zip(phases, phases[1:], strict=False)), phases
+        assert all(after in NEXT[before] for before, after in itertools.pairwise(phases)), phases
         assert {Phase.SWITCH, Phase.SOAK, Phase.COMMIT, Phase.DRAIN, Phase.STOP} <= set(phases)
 
 
@@ -99,7 +111,9 @@ def test_times_never_go_back_on_one_host() -> None:
 
 def test_the_report_says_who_serves_what() -> None:
     report = Report().after(
-        events.RunStarted(at=0.0, run_id="r", verb="boot", service="app", version="v2", targets=tuple((name, "web") for name in HOSTS))
+        events.RunStarted(
+            at=0.0, run_id="r", verb="boot", service="app", version="v2", targets=tuple((name, "web") for name in HOSTS)
+        )
     )
     found, _ = driven(fleet(), rollout(a_plan()))
     for event in found:
@@ -146,7 +160,9 @@ class Stopping(PretendFleet):
     at = ""
     engine: Engine
 
-    def run(self, host: str, script: Script, on_result: OnResult, on_line: OnLine, abort: Abort = never) -> tuple[Result, ...]:
+    def run(
+        self, host: str, script: Script, on_result: OnResult, on_line: OnLine, abort: Abort = never
+    ) -> tuple[Result, ...]:
         def told(number: int, result: Result) -> None:
             on_result(number, result)
             if result.name == self.at and host == "web-1":
@@ -168,7 +184,9 @@ def stopped(at: str) -> tuple[PretendFleet, list[Event], tuple[Outcome, ...]]:
             return on, found, stop.value
 
 
-@pytest.mark.parametrize("at", ["look at cords", "make cord", "audit", "start container", "verify app", "look at sockets"])
+@pytest.mark.parametrize(
+    "at", ["look at cords", "make cord", "audit", "start container", "verify app", "look at sockets"]
+)
 def test_cancel_before_the_switch_is_taken_back_everywhere(at: str) -> None:
     on, found, outcomes = stopped(at)
     assert [host.serving for host in on.hosts.values()] == ["v1"] * 4

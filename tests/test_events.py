@@ -10,7 +10,12 @@ from kamalnb import events
 from kamalnb.events import NEXT, Fact, Phase, Report, State
 
 STARTED = events.RunStarted(
-    at=0.0, run_id="r", verb="boot", service="app", version="v2", targets=(("web-1", "web"), ("web-2", "web"), ("web-1", "job"))
+    at=0.0,
+    run_id="r",
+    verb="boot",
+    service="app",
+    version="v2",
+    targets=(("web-1", "web"), ("web-2", "web"), ("web-1", "job")),
 )
 
 
@@ -21,7 +26,9 @@ def after(*happened: events.Event) -> Report:
     return report
 
 
-def here(of: type[events.Event], host: str = "web-1", role: str = "web", at: float = 1.0, **fields: object) -> events.Event:
+def here(
+    of: type[events.Event], host: str = "web-1", role: str = "web", at: float = 1.0, **fields: object
+) -> events.Event:
     return of(at=at, host=host, role=role, **fields)
 
 
@@ -89,7 +96,13 @@ def test_cancel_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [STARTED, FAILED, here(events.LinePrinted, name="drain", line="open 2"), events.RunFinished(at=1.0, ok=True, sentence="x")]
+    "event",
+    [
+        STARTED,
+        FAILED,
+        here(events.LinePrinted, name="drain", line="open 2"),
+        events.RunFinished(at=1.0, ok=True, sentence="x"),
+    ],
 )
 def test_events_are_json(event: events.Event) -> None:
     told = json.loads(json.dumps(event.as_dict(), default=str))

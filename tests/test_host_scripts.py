@@ -1,4 +1,4 @@
-"""The shell functions that run on hosts, for real: under dash, bash and busybox, with a docker of our own on the PATH."""
+"""The shell functions that run on hosts, for real: under dash, bash and busybox, with our own docker on the PATH."""
 
 from __future__ import annotations
 
@@ -54,12 +54,19 @@ class Host:
         (self.path / name).write_text("".join(f"{line}\n" for line in lines))
         return self
 
-    def run(self, *words: str, stdin: str = "", limit: float = 20.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, stdin: str = "", limit: float = 120.0) -> subprocess.CompletedProcess[str]:
         line = Command(name="x", words=words).line()
         shell = ["busybox", "sh", "-c"] if self.shell == "busybox" else [self.shell, "-c"]
         environment = {"PATH": f"{self.path}/bin:{os.environ['PATH']}", "STUB": str(self.path), "LC_ALL": "C"}
         return subprocess.run(
-            [*shell, f"{EACH}\n({line})"], input=stdin, capture_output=True, text=True, timeout=limit, env=environment, cwd=self.path, check=False
+            [*shell, f"{EACH}\n({line})"],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            env=environment,
+            cwd=self.path,
+            check=False,
         )
 
     @property
@@ -79,18 +86,20 @@ def stub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
 def fetches(stub: Host, head: str, body: str = "") -> None:
     """A curl of our own: the head of any answer, and its body."""
     curl = stub.path / "bin" / "curl"
-    curl.write_text(f'#!/bin/sh\necho "$*" >>"$STUB/asked"\ncase " $* " in *" -D "*) cat "$STUB/head" ;; *) cat "$STUB/body" ;; esac\n')
+    curl.write_text('#!/bin/sh\ncase " $* " in *" -D "*) cat "$STUB/head" ;; *) cat "$STUB/body" ;; esac\n')
     curl.chmod(0o755)
     (stub.path / "head").write_text(head)
     (stub.path / "body").write_text(body)
 
 
-# -- verify ------------------------------------------------------------------------------------------------------------
+# -- verify --------------------------------------------------------------------------------------------------
 
 
 def test_verify_waits_until_the_check_passes(stub: Host) -> None:
-    stub.put("state", "running 0 unhealthy").put("exec", 'n=$(cat n 2>/dev/null || echo 0); echo $((n + 1)) >n; [ "$n" -ge 2 ]')
-    assert stub.run("k_verify", "abc", "500", "check").returncode == 0
+    stub.put("state", "running 0 unhealthy").put(
+        "exec", 'n=$(cat n 2>/dev/null || echo 0); echo $((n + 1)) >n; [ "$n" -ge 2 ]'
+    )
+    assert stub.run("k_verify", "abc", "9000", "check").returncode == 0
     assert (stub.path / "n").read_text().strip() == "3"
 
 
@@ -100,35 +109,41 @@ def test_verify_ends_at_its_deadline_and_says_what_the_check_said(stub: Host) ->
     done = stub.run("k_verify", "abc", "30", "check")
     assert done.returncode == host.LATE
     assert done.stdout.splitlines() == ["refused"]
-    assert 0.25 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.25
 
 
-@pytest.mark.parametrize("state", ["restarting 1 unhealthy", "exited 0 unhealthy", "running 1 unhealthy", "created 0 starting"])
+@pytest.mark.parametrize(
+    "state", ["restarting 1 unhealthy", "exited 0 unhealthy", "running 1 unhealthy", "created 0 starting"]
+)
 def test_verify_gives_up_on_what_does_not_stay_up(stub: Host, state: str) -> None:
     stub.put("state", state).put("exec", "return 0")
-    done = stub.run("k_verify", "abc", "500", "check")
+    done = stub.run("k_verify", "abc", "9000", "check")
     assert (done.returncode, done.stdout.strip()) == (host.GONE, f"state {state}")
 
 
 def test_verify_of_a_vanished_container_is_gone(stub: Host) -> None:
-    assert stub.run("k_verify", "abc", "500", "check").returncode == host.GONE
+    assert stub.run("k_verify", "abc", "9000", "check").returncode == host.GONE
 
 
-@pytest.mark.parametrize(("script", "code"), [("exit 127", host.NO_SHELL), ("exit 126", host.NO_SHELL), ("return 68", host.NO_TOOL)])
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 127", host.NO_SHELL), ("exit 126", host.NO_SHELL), ("return 68", host.NO_TOOL)]
+)
 def test_verify_tells_a_missing_shell_from_a_missing_tool(stub: Host, script: str, code: int) -> None:
     stub.put("state", "running 0 unhealthy").put("exec", script)
-    assert stub.run("k_verify", "abc", "500", "check").returncode == code
+    assert stub.run("k_verify", "abc", "9000", "check").returncode == code
 
 
 def test_check_that_ends_with_127_inside_a_shell_is_no_missing_shell(stub: Host) -> None:
-    stub.put("state", "running 0 unhealthy").put("exec", 'case $3 in :) return 0 ;; *) return 127 ;; esac')
+    stub.put("state", "running 0 unhealthy").put("exec", "case $3 in :) return 0 ;; *) return 127 ;; esac")
     assert stub.run("k_verify", "abc", "20", "check").returncode == host.LATE
 
 
-# -- the proxy ---------------------------------------------------------------------------------------------------------
+# -- the proxy -----------------------------------------------------------------------------------------------
 
 
-def routed(stub: Host, hundredths: str = "30", api: str = "-", routers: str = "web") -> subprocess.CompletedProcess[str]:
+def routed(
+    stub: Host, hundredths: str = "30", api: str = "-", routers: str = "web"
+) -> subprocess.CompletedProcess[str]:
     return stub.run("k_routed", "host", "abc", hundredths, NONCE, api, routers, "svc", "172.17.0.5:3000", "http://p:80")
 
 
@@ -137,10 +152,10 @@ def answer(status: int, *headers: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["X-Kamalnb-Boot", "x-kamalnb-boot"])
-@pytest.mark.parametrize("status", [200, 404, 503])
+@pytest.mark.parametrize("status", [200, 404, 500])
 def test_the_header_acknowledges_whatever_the_status(stub: Host, name: str, status: int) -> None:
     stub.put("state", "running 0 healthy")
-    fetches(stub, answer(status, f"{name}: {NONCE}"))
+    fetches(stub, answer(status, "Content-Length: 502", f"{name}: {NONCE}"))
     done = routed(stub)
     assert (done.returncode, done.stdout.strip()) == (0, "acknowledged")
 
@@ -153,6 +168,9 @@ def test_the_header_acknowledges_whatever_the_status(stub: Host, name: str, stat
         answer(302, f"Location: http://p/.kamalnb/{NONCE}"),
         answer(200, "X-Kamalnb-Boot: ffffffffffffffffffffffffffffffff"),
         answer(200, "X-Kamalnb-Boot:"),
+        answer(502, f"X-Kamalnb-Boot: {NONCE}"),
+        answer(503, f"X-Kamalnb-Boot: {NONCE}"),
+        answer(504, f"X-Kamalnb-Boot: {NONCE}").replace("HTTP/1.1", "  HTTP/2"),
         "",
     ],
 )
@@ -174,7 +192,7 @@ def test_unhealthy_container_is_not_routed_whatever_the_proxy_says(stub: Host) -
 def test_container_that_died_is_gone_at_once(stub: Host) -> None:
     stub.put("state", "running 0 unhealthy", "exited 0 unhealthy")
     fetches(stub, answer(404))
-    assert routed(stub, "900").returncode == host.GONE
+    assert routed(stub, "9000").returncode == host.GONE
 
 
 @pytest.mark.parametrize(
@@ -203,7 +221,7 @@ def out(stub: Host, nonce: str = NONCE, api: str = "-", hundredths: str = "30") 
 def test_out_is_confirmed_when_the_header_is_gone(stub: Host) -> None:
     stub.put("state", "running 0 healthy", "running 0 unhealthy")
     fetches(stub, answer(404))
-    done = out(stub)
+    done = out(stub, hundredths="9000")
     assert (done.returncode, done.stdout.strip()) == (0, "confirmed")
 
 
@@ -220,13 +238,17 @@ def test_proxy_that_does_not_answer_confirms_nothing(stub: Host) -> None:
     assert out(stub).returncode == host.UNROUTED
 
 
-def test_proxy_that_still_knows_the_nonce_confirms_nothing(stub: Host) -> None:
+@pytest.mark.parametrize("status", [200, 502])
+def test_proxy_that_still_knows_the_nonce_confirms_nothing(stub: Host, status: int) -> None:
     stub.put("state", "running 0 unhealthy")
-    fetches(stub, answer(200, f"X-Kamalnb-Boot: {NONCE}"))
+    fetches(stub, answer(status, f"X-Kamalnb-Boot: {NONCE}"))
     assert out(stub).returncode == host.UNROUTED
 
 
-@pytest.mark.parametrize(("body", "code"), [('{"servers":[]}', 0), ('{"url":"http://172.17.0.5:3000"}', 69), ("", 69), ("404 page not found", 69)])
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [('{"servers":[]}', 0), ('{"url":"http://172.17.0.5:3000"}', 69), ("", 69), ("404 page not found", 69)],
+)
 def test_without_a_nonce_the_api_decides_and_unknown_is_not_out(stub: Host, body: str, code: int) -> None:
     stub.put("state", "running 0 unhealthy")
     fetches(stub, answer(200), body)
@@ -244,11 +266,13 @@ def test_vanished_container_is_out_when_the_proxy_says_so(stub: Host) -> None:
     assert out(stub).returncode == 0
 
 
-# -- drain, stop, alive --------------------------------------------------------------------------------------------------
+# -- drain, stop, alive --------------------------------------------------------------------------------------
 
 TABLE = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
 FROM_PROXY = "   1: 030011AC:0BB8 020011AC:C350 01 00000000:00000000 00:00000000 00000000     0        0 1 1"
-FROM_PROXY_6 = "   2: 0000000000000000FFFF0000030011AC:0BB8 0000000000000000FFFF0000020011AC:C351 01 00000000:00000000 00:00000000"
+FROM_PROXY_6 = (
+    "   2: 0000000000000000FFFF0000030011AC:0BB8 0000000000000000FFFF0000020011AC:C351 01 00000000:00000000 00:00000000"
+)
 ELSEWHERE = "   3: 030011AC:0BB8 090011AC:C352 01 00000000:00000000 00:00000000"
 CLOSING = "   4: 030011AC:0BB8 020011AC:C353 06 00000000:00000000 00:00000000"
 OTHER_PORT = "   5: 030011AC:1F90 020011AC:C354 01 00000000:00000000 00:00000000"
@@ -267,9 +291,22 @@ def test_drain_ends_when_the_proxy_has_no_connection_left(stub: Host, rows: tupl
     assert drained(stub, *rows) == ["open 0", "left 0"]
 
 
-@pytest.mark.parametrize(("rows", "count"), [((FROM_PROXY,), 1), ((FROM_PROXY_6,), 1), ((FROM_PROXY, FROM_PROXY_6, ELSEWHERE), 2)])
-def test_drain_counts_connections_from_the_proxy_in_both_families(stub: Host, rows: tuple[str, ...], count: int) -> None:
+@pytest.mark.parametrize(
+    ("rows", "count"), [((FROM_PROXY,), 1), ((FROM_PROXY_6,), 1), ((FROM_PROXY, FROM_PROXY_6, ELSEWHERE), 2)]
+)
+def test_drain_counts_connections_from_the_proxy_in_both_families(
+    stub: Host, rows: tuple[str, ...], count: int
+) -> None:
     assert drained(stub, *rows) == [f"open {count}", f"left {count}"]
+
+
+def test_drain_looks_twice_since_the_next_request_may_be_on_its_way(stub: Host) -> None:
+    stub.put("state", "running 0 unhealthy").put("none", TABLE).put("one", TABLE, FROM_PROXY)
+    stub.put(
+        "exec", 'n=$(cat n 2>/dev/null || echo 0); echo $((n + 1)) >n; if [ "$n" = 1 ]; then cat one; else cat none; fi'
+    )
+    done = stub.run("k_drain", "abc", "999999", "0BB8", "9000", "020011AC")
+    assert done.stdout.splitlines() == ["open 0", "open 1", "open 0", "left 0"]
 
 
 def test_drain_that_cannot_look_waits_its_limit_and_says_unknown(stub: Host) -> None:
@@ -322,10 +359,10 @@ def test_stop_that_docker_refuses_is_a_failure(stub: Host) -> None:
 )
 def test_alive_holds_only_for_what_stays_as_it_is(stub: Host, states: list[str], health: str, code: int) -> None:
     stub.put("state", *states)
-    assert stub.run("k_alive", "abc", "25", health).returncode == code
+    assert stub.run("k_alive", "abc", "9000" if code else "25", health).returncode == code
 
 
-# -- inspect, cords, files -----------------------------------------------------------------------------------------------
+# -- inspect, cords, files -----------------------------------------------------------------------------------
 
 
 def test_inspect_asks_again_when_a_container_vanished_between_its_two_commands(stub: Host) -> None:
@@ -355,7 +392,13 @@ def test_cords_move_and_stay_where_they_are_when_asked_twice(stub: Host) -> None
     def state() -> str:
         return stub.run("k_cords", str(stub.path / "cords")).stdout.strip()
 
-    for function, expected in [("k_dark", "cut"), ("k_tie", "tied"), ("k_tie", "tied"), ("k_cut", "cut"), ("k_cut", "cut")]:
+    for function, expected in [
+        ("k_dark", "cut"),
+        ("k_tie", "tied"),
+        ("k_tie", "tied"),
+        ("k_cut", "cut"),
+        ("k_cut", "cut"),
+    ]:
         assert stub.run(function, str(cord)).returncode == 0
         assert state() == f"{expected} {cord}"
     assert cord.stat().st_mode & 0o777 == 0o755
@@ -418,7 +461,7 @@ def test_keep_saves_the_whole_log_and_shows_its_end(stub: Host) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-# -- all of them ---------------------------------------------------------------------------------------------------------
+# -- all of them ---------------------------------------------------------------------------------------------
 
 
 def everything() -> str:
@@ -435,7 +478,9 @@ def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
     for name, text in (("functions", everything()), ("fetch", host.FETCH), ("hold", lock.HOLD)):
         file = tmp_path / f"{name}.sh"
         file.write_text(f"#!/bin/sh\n{text}\n")
-        done = subprocess.run(["shellcheck", "-s", "sh", "-e", off, str(file)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["shellcheck", "-s", "sh", "-e", off, str(file)], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout
 
 

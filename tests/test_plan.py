@@ -53,7 +53,10 @@ def test_names_and_wildcards_choose(chosen: dict[str, object], found: list[str])
 
 @pytest.mark.parametrize(
     ("chosen", "said"),
-    [({"roles": ["wbe"]}, "No role is called “wbe”. There are: web, job"), ({"hosts": ["db-*"]}, "There are: web-1, web-2")],
+    [
+        ({"roles": ["wbe"]}, "No role is called “wbe”. There are: web, job"),
+        ({"hosts": ["db-*"]}, "There are: web-1, web-2"),
+    ],
 )
 def test_word_that_matches_nothing_names_the_choices(chosen: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
@@ -73,7 +76,15 @@ def test_hosts_that_are_down_are_left_out_and_said() -> None:
 
 @pytest.mark.parametrize(
     ("count", "limit", "sizes"),
-    [(4, None, [4]), (4, 1, [1, 1, 1, 1]), (5, 2, [2, 2, 1]), (10, "25%", [2] * 5), (3, "10%", [1, 1, 1]), (3, "100%", [3]), (2, 9, [2])],
+    [
+        (4, None, [4]),
+        (4, 1, [1, 1, 1, 1]),
+        (5, 2, [2, 2, 1]),
+        (10, "25%", [2] * 5),
+        (3, "10%", [1, 1, 1]),
+        (3, "100%", [3]),
+        (2, 9, [2]),
+    ],
 )
 def test_batches(count: int, limit: int | str | None, sizes: list[int]) -> None:
     hosts = [f"h{number}" for number in range(count)]
@@ -82,7 +93,9 @@ def test_batches(count: int, limit: int | str | None, sizes: list[int]) -> None:
     assert [host for batch in made for host in batch] == hosts
 
 
-@given(st.integers(1, 60), st.one_of(st.none(), st.integers(1, 80), st.integers(1, 100).map(lambda number: f"{number}%")))
+@given(
+    st.integers(1, 60), st.one_of(st.none(), st.integers(1, 80), st.integers(1, 100).map(lambda number: f"{number}%"))
+)
 def test_any_batches_hold_every_host_once_and_are_never_empty(count: int, limit: int | str | None) -> None:
     hosts = [f"h{number}" for number in range(count)]
     made = batches(hosts, limit)
@@ -113,7 +126,9 @@ def image(*tags: str) -> Image:
 
 def container(version: str, started: str, status: str = "running", role: str = "web") -> Container:
     labels = {"service": "app", "role": role, "destination": ""}
-    return Container(id=version, name=f"app-{role}-{version}", labels=labels, status=status, started=started, created=started)
+    return Container(
+        id=version, name=f"app-{role}-{version}", labels=labels, status=status, started=started, created=started
+    )
 
 
 def meant(word: str | None, *surveys: Survey) -> str:
@@ -132,12 +147,18 @@ def test_what_no_tag_can_be_is_refused(word: str) -> None:
 
 @pytest.mark.parametrize("word", [None, "latest"])
 def test_without_a_word_it_is_the_other_tag_of_latest(word: str | None) -> None:
-    both = (Survey(host="web-1", images=(image("latest", "v7"),)), Survey(host="web-2", images=(image("v7", "latest"), image("v6"))))
+    both = (
+        Survey(host="web-1", images=(image("latest", "v7"),)),
+        Survey(host="web-2", images=(image("v7", "latest"), image("v6"))),
+    )
     assert meant(word, *both) == "v7"
 
 
 def test_hosts_with_different_latest_images_are_refused() -> None:
-    both = (Survey(host="web-1", images=(image("latest", "v7"),)), Survey(host="web-2", images=(image("latest", "v6"),)))
+    both = (
+        Survey(host="web-1", images=(image("latest", "v7"),)),
+        Survey(host="web-2", images=(image("latest", "v6"),)),
+    )
     with pytest.raises(UsageError, match=r"v6, v7.*--version"):
         meant(None, *both)
 
@@ -159,7 +180,9 @@ def test_current_is_what_runs_and_previous_what_ran_before_it() -> None:
 
 
 def test_previous_is_never_the_version_that_runs() -> None:
-    host = one_host(container("v3", "4"), container("v3_replaced_0123456789abcdef", "3", "exited"), container("v2", "2", "exited"))
+    host = one_host(
+        container("v3", "4"), container("v3_replaced_0123456789abcdef", "3", "exited"), container("v2", "2", "exited")
+    )
     assert meant("previous", host) == "v2"
 
 

@@ -31,7 +31,9 @@ def argv(shell: str) -> list[str]:
 
 def ran(script: Script, shell: str = "dash", cwd: Path | None = None) -> tuple[Result, ...]:
     mark = mark_of(script, MARK)
-    done = subprocess.run(argv(shell), input=render(script, mark).encode(), capture_output=True, cwd=cwd, timeout=60, check=False)
+    done = subprocess.run(
+        argv(shell), input=render(script, mark).encode(), capture_output=True, cwd=cwd, timeout=60, check=False
+    )
     frames = Frames(script, mark, lambda: 0.0)
     frames.out(done.stdout.decode())
     frames.err(done.stderr.decode())
@@ -40,7 +42,9 @@ def ran(script: Script, shell: str = "dash", cwd: Path | None = None) -> tuple[R
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_each_step_keeps_its_output_and_exit_code(shell: str) -> None:
-    script = Script.of(sh("one", "echo out; echo err >&2"), sh("two", "exit 7", may_fail=True), sh("three", "printf no-newline"))
+    script = Script.of(
+        sh("one", "echo out; echo err >&2"), sh("two", "exit 7", may_fail=True), sh("three", "printf no-newline")
+    )
     one, two, three = ran(script, shell)
     assert (one.name, one.exited, one.stdout.strip(), one.stderr.strip()) == ("one", 0, "out", "err")
     assert two.exited == 7
@@ -58,18 +62,28 @@ def test_undo_of_the_section_that_failed_runs_and_no_other(shell: str) -> None:
     script = Script(
         sections=(
             Section(steps=(sh("a", "true"),), undo=(sh("undo a", "echo undone a"),)),
-            Section(steps=(sh("b", "exit 4"), sh("c", "true")), undo=(sh("undo b", "exit 9"), sh("undo b too", "echo undone b"))),
+            Section(
+                steps=(sh("b", "exit 4"), sh("c", "true")),
+                undo=(sh("undo b", "exit 9"), sh("undo b too", "echo undone b")),
+            ),
             Section(steps=(sh("d", "true"),)),
         )
     )
     results = ran(script, shell)
-    assert [(result.name, result.exited) for result in results] == [("a", 0), ("b", 4), ("undo b", 9), ("undo b too", 0)]
+    assert [(result.name, result.exited) for result in results] == [
+        ("a", 0),
+        ("b", 4),
+        ("undo b", 9),
+        ("undo b too", 0),
+    ]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_exit_in_a_step_ends_that_step_alone(shell: str) -> None:
     function = "k_leave() { exit 65; }"
-    script = Script.of(Command(name="leave", words=("k_leave",), uses=(function,), may_fail=True), sh("next", "echo here"))
+    script = Script.of(
+        Command(name="leave", words=("k_leave",), uses=(function,), may_fail=True), sh("next", "echo here")
+    )
     assert [result.exited for result in ran(script, shell)] == [65, 0]
 
 
@@ -96,12 +110,19 @@ def test_stdin_of_a_step_arrives_whole(shell: str) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(("content", "runs"), [("me", True), ("me\nand who I am", True), ("other", False), ("", False), (None, False), ("me too", False)])
-def test_fence_lets_only_the_holder_of_the_lock_run(shell: str, content: str | None, runs: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "runs"),
+    [("me", True), ("me\nand who I am", True), ("other", False), ("", False), (None, False), ("me too", False)],
+)
+def test_fence_lets_only_the_holder_of_the_lock_run(
+    shell: str, content: str | None, runs: bool, tmp_path: Path
+) -> None:
     lock = tmp_path / "lock"
     if content is not None:
         lock.write_text(content)
-    script = Script(sections=(Section(steps=(sh("touch", f"touch {tmp_path}/there"), sh("more", "true"))),), fence=(str(lock), "me"))
+    script = Script(
+        sections=(Section(steps=(sh("touch", f"touch {tmp_path}/there"), sh("more", "true"))),), fence=(str(lock), "me")
+    )
     results = ran(script, shell)
     assert (tmp_path / "there").exists() is runs
     assert [result.exited for result in results] == ([0, 0] if runs else [REFUSED])
@@ -116,7 +137,9 @@ def test_any_output_in_pieces_of_any_size_is_framed(texts: list[str], sizes: lis
     script = Script.of(*(look(f"step {number}", "true") for number in range(len(texts))))
     told: list[int] = []
     lines: list[str] = []
-    frames = Frames(script, MARK, lambda: 0.0, lambda number, result: told.append(number), lambda number, line: lines.append(line))
+    frames = Frames(
+        script, MARK, lambda: 0.0, lambda number, result: told.append(number), lambda number, line: lines.append(line)
+    )
     out = "".join(f"{text}\n{MARK} {number} {number}\n" for number, text in enumerate(texts)) + f"\n{MARK} end 0\n"
     err = "".join(f"\n{MARK} {number} {number}\n" for number in range(len(texts))) + f"\n{MARK} end 0\n"
     for take, text in ((frames.out, out), (frames.err, err)):
@@ -136,7 +159,10 @@ def test_any_output_in_pieces_of_any_size_is_framed(texts: list[str], sizes: lis
 @given(st.integers(0, 400))
 def test_output_that_ends_anywhere_has_no_exit_status_for_the_step_at_hand(share: int) -> None:
     script = Script.of(look("one", "true"), look("two", "true"))
-    out, err = f"hello\n{MARK} 0 0\nworld\n{MARK} 1 0\n\n{MARK} end 0\n", f"\n{MARK} 0 0\n\n{MARK} 1 0\n\n{MARK} end 0\n"
+    out, err = (
+        f"hello\n{MARK} 0 0\nworld\n{MARK} 1 0\n\n{MARK} end 0\n",
+        f"\n{MARK} 0 0\n\n{MARK} 1 0\n\n{MARK} end 0\n",
+    )
     frames = Frames(script, MARK, lambda: 0.0)
     frames.out(out[:share])
     frames.err(err)
@@ -149,7 +175,12 @@ def test_output_that_ends_anywhere_has_no_exit_status_for_the_step_at_hand(share
 
 
 def test_numbers_of_steps_leave_undo_out() -> None:
-    script = Script(sections=(Section(steps=(look("a", "true"), look("b", "true")), undo=(look("u", "true"),)), Section(steps=(look("c", "true"),))))
+    script = Script(
+        sections=(
+            Section(steps=(look("a", "true"), look("b", "true")), undo=(look("u", "true"),)),
+            Section(steps=(look("c", "true"),)),
+        )
+    )
     assert script.order == (0, 1, 3)
     assert [command.name for command in script.commands] == ["a", "b", "u", "c"]
     assert not script.changes
@@ -186,7 +217,7 @@ def followed(script: Script, shell: str, directory: Path) -> tuple[Result, ...]:
     return frames.results()
 
 
-def eventually(what: Callable[[], bool], seconds: float = 10.0) -> bool:
+def eventually(what: Callable[[], bool], seconds: float = 60.0) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if what():
@@ -197,11 +228,18 @@ def eventually(what: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_detached_script_that_is_sent_again_is_followed_not_started_again(shell: str, tmp_path: Path) -> None:
-    script = detached(tmp_path, sh("count", f"echo x >>{tmp_path}/count; echo counted"), sh("two", "exit 3", may_fail=True))
+    script = detached(
+        tmp_path, sh("count", f"echo x >>{tmp_path}/count; echo counted"), sh("two", "exit 3", may_fail=True)
+    )
     first = followed(script, shell, tmp_path)
     second = followed(script, shell, tmp_path)
-    assert [(result.name, result.exited, result.stdout.strip()) for result in first] == [("count", 0, "counted"), ("two", 3, "")]
-    assert [(one.name, one.exited, one.stdout) for one in second] == [(one.name, one.exited, one.stdout) for one in first]
+    assert [(result.name, result.exited, result.stdout.strip()) for result in first] == [
+        ("count", 0, "counted"),
+        ("two", 3, ""),
+    ]
+    assert [(one.name, one.exited, one.stdout) for one in second] == [
+        (one.name, one.exited, one.stdout) for one in first
+    ]
     assert (tmp_path / "count").read_text() == "x\n"
 
 
@@ -211,7 +249,9 @@ def test_detached_script_survives_the_death_of_its_starter(shell: str, tmp_path:
     os.mkfifo(gate)
     script = detached(tmp_path, sh("wait", f"cat {gate}"), sh("touch", f"touch {tmp_path}/there"))
     text = render(script, mark_of(script, MARK))
-    starter = subprocess.Popen(argv(shell), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    starter = subprocess.Popen(
+        argv(shell), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     assert starter.stdin is not None
     starter.stdin.write(text.encode())
     starter.stdin.close()
@@ -235,7 +275,9 @@ def test_detached_script_undoes_by_itself(shell: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_detached_script_that_its_host_refuses_says_so(shell: str, tmp_path: Path) -> None:
     script = Script(
-        sections=(Section(steps=(sh("touch", f"touch {tmp_path}/there"),)),), journal=f"{tmp_path}/runs/x", fence=(f"{tmp_path}/lock", "me")
+        sections=(Section(steps=(sh("touch", f"touch {tmp_path}/there"),)),),
+        journal=f"{tmp_path}/runs/x",
+        fence=(f"{tmp_path}/lock", "me"),
     )
     assert [result.exited for result in followed(script, shell, tmp_path)] == [REFUSED]
     assert not (tmp_path / "there").exists()

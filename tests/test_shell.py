@@ -66,7 +66,9 @@ def test_no_exit_status_is_never_success(exited: int | None, ok: bool) -> None:
     assert Result(name="x", line="x", exited=exited).ok is ok
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), TypeError("x"), AttributeError("x"), IndexError("x")])
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), KeyError("x"), TypeError("x"), AttributeError("x"), IndexError("x")]
+)
 def test_question_whose_parser_stumbles_is_unclear(error: Exception) -> None:
     def parse(text: str) -> str:
         raise error

@@ -1,7 +1,7 @@
 """The promise, in virtual time: no request goes to a container that does not serve, whatever the proxy's moods.
 
 Whole boots under a stream of requests, up and down, swept over the proxy's throttle, lag and offset, over health
-intervals and over how long requests take. Then the same with the boot's order broken, to see that this test would notice.
+intervals and over how long requests take. Then the same with the boot's order broken, to see it noticed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class World:
         host.tools = ("curl",) if self.host_tool else ()
         return host
 
-    def role(self, **changes: object):  # noqa: ANN201
+    def role(self, **changes: object):
         return role(healthcheck={"interval": self.interval, "deadline": 20.0}, **changes)
 
 
@@ -59,7 +59,9 @@ def swept() -> Iterator[World]:
     yield World(check_takes=0.6, interval=0.5)
 
 
-def under_load(host: PretendHost, world: World, version: str, alter: Alter | None = None, **changes: object) -> tuple[Driven, Traffic]:
+def under_load(
+    host: PretendHost, world: World, version: str, alter: Alter | None = None, **changes: object
+) -> tuple[Driven, Traffic]:
     traffic = host.traffic(every=world.every, lasting=world.lasting)
     host.time.pass_by(0.5)
     done = booted(host, version, world.role(**changes), alter=alter)
@@ -111,7 +113,12 @@ def test_any_timing_loses_nothing(down: bool, rude: bool, **timing: float) -> No
     assert traffic.versions == [versions[1] if down else versions[0], versions[2]]
 
 
-PROXIES = [World(), World(throttle=2.0, offset=1.3), World(throttle=2.0, api=False, idle=90.0), World(throttle=0.5, offset=0.2, host_tool=False)]
+PROXIES = [
+    World(),
+    World(throttle=2.0, offset=1.3),
+    World(throttle=2.0, api=False, idle=90.0),
+    World(throttle=0.5, offset=0.2, host_tool=False),
+]
 
 
 @pytest.mark.parametrize("world", PROXIES, ids=str)
@@ -142,11 +149,16 @@ def test_same_version_again_and_again_loses_nothing(world: World) -> None:
 def test_changed_labels_lose_nothing(world: World) -> None:
     host = world.host()
     first(host, world, "v1")
-    labels = {"traefik.http.middlewares.more.headers.customresponseheaders.X-More": "1", "traefik.http.routers.app-web.middlewares": "more"}
+    labels = {
+        "traefik.http.middlewares.more.headers.customresponseheaders.X-More": "1",
+        "traefik.http.routers.app-web.middlewares": "more",
+    }
     done, traffic = under_load(host, world, "v2", labels=labels)
     assert done.error is None
     assert traffic.lost == []
-    done, traffic = under_load(host, world, "v3", labels={"traefik.http.routers.app-web.rule": "Host(`example.com`) && PathPrefix(`/`)"})
+    done, traffic = under_load(
+        host, world, "v3", labels={"traefik.http.routers.app-web.rule": "Host(`example.com`) && PathPrefix(`/`)"}
+    )
     assert done.error is None
     assert traffic.lost == []
     assert traffic.versions == ["v2", "v3"]
@@ -158,7 +170,7 @@ def test_websockets_live_until_sigterm_and_hold_the_drain_to_its_limit() -> None
     first(host, world, "v1")
     from kamalnb.testing.traffic import sent
 
-    flight, container, _ = sent(host, "example.com", "/", held=True)
+    flight, _, _ = sent(host, "example.com", "/", held=True)
     assert flight is not None
     began = host.time.now
     done, traffic = under_load(host, world, "v2", drain_timeout=5.0)
@@ -170,7 +182,7 @@ def test_websockets_live_until_sigterm_and_hold_the_drain_to_its_limit() -> None
     assert [fact.text for fact in done.facts if fact.kind == "cut-short"]
 
 
-# -- boots that fail ---------------------------------------------------------------------------------------------------
+# -- boots that fail -----------------------------------------------------------------------------------------
 
 HARMLESS = ["never-healthy", "exits", "no-sh", "no-probe", "loopback", "wrong-port", "missing"]
 
@@ -216,7 +228,9 @@ def test_new_one_that_fails_after_the_switch_costs_only_what_was_in_it(world: Wo
 
 
 @pytest.mark.parametrize("direction", ["v1", "v2"])
-@pytest.mark.parametrize("command", ["tie cord", "wait for proxy", "soak", "cut cord", "wait until out", "drain", "stop container"])
+@pytest.mark.parametrize(
+    "command", ["tie cord", "wait for proxy", "soak", "cut cord", "wait until out", "drain", "stop container"]
+)
 @pytest.mark.parametrize("way", ["fails", "lost", "lost for good"])
 def test_step_of_the_switch_that_fails_loses_nothing(direction: str, command: str, way: str) -> None:
     world = World(throttle=0.5, offset=0.3)
@@ -253,7 +267,7 @@ def test_proxy_that_goes_deaf_at_any_moment_loses_nothing(direction: str, moment
     assert host.serving is not None
 
 
-# -- the judge is judged: broken orders are caught ------------------------------------------------------------------------
+# -- the judge is judged: broken orders are caught -----------------------------------------------------------
 
 
 def _without(*names: str) -> Alter:
@@ -275,7 +289,9 @@ def _without(*names: str) -> Alter:
 
 def _never_dark(script: Script) -> Script:
     """The cord is tied before anything was verified."""
-    return _each(script, lambda step: replace(step, words=("k_lit", *step.words[1:])) if step.name == "make cord" else step)
+    return _each(
+        script, lambda step: replace(step, words=("k_lit", *step.words[1:])) if step.name == "make cord" else step
+    )
 
 
 def _one_slot(script: Script) -> Script:
@@ -284,7 +300,10 @@ def _one_slot(script: Script) -> Script:
     def blue(step: Command) -> Command:
         if step.name != "start container":
             return step
-        labels = {key.replace("-green", "-blue"): value.replace("-green", "-blue") for key, value in dict(step.detail("labels")).items()}
+        labels = {
+            key.replace("-green", "-blue"): value.replace("-green", "-blue")
+            for key, value in dict(step.detail("labels")).items()
+        }
         words = tuple(str(word).replace("-green", "-blue") for word in step.words)
         return replace(step, words=words, details=(("labels", labels), ("cord", step.detail("cord"))))
 
@@ -298,7 +317,9 @@ def _one_priority(script: Script) -> Script:
         if step.name != "start container":
             return step
         labels = {key: "2" if value == "3" else value for key, value in dict(step.detail("labels")).items()}
-        words = tuple("=2".join(str(word).rsplit("=3", 1)) if str(word).endswith(".priority=3") else word for word in step.words)
+        words = tuple(
+            "=2".join(str(word).rsplit("=3", 1)) if str(word).endswith(".priority=3") else word for word in step.words
+        )
         return replace(step, words=words, details=(("labels", labels), ("cord", step.detail("cord"))))
 
     return _each(script, level)
@@ -327,8 +348,8 @@ SLOW_PROBES = World(throttle=0.1, interval=3.0)
 QUICK_PROBES = World(throttle=0.0, lag=0.0, interval=0.1, check_takes=0.02)
 LONG = World(throttle=0.1, lasting=(0.0, 4.0))
 
-# Up, the new one stands above the old one from the acknowledgement on: there, to leave out the cut or the wait for "out"
-# loses nothing. They keep who serves over a reboot, which test_boot.py looks at.
+# Up, the new one stands above the old one from the acknowledgement on: there, to leave out the cut or the wait for
+# "out" loses nothing. They keep who serves over a reboot, which test_boot.py looks at.
 BROKEN: dict[str, tuple[Alter, list[str], str, World]] = {
     "up, no drain": (_without("drain"), ["rude-1"], "v3", LONG),
     "up, no wait for proxy": (_without("wait for proxy", "soak"), ["v1"], "v3", SLOW_PROBES),

@@ -24,10 +24,10 @@ def containers(service: str) -> Question[tuple[Container, ...]]:
     return Question(look("list containers", *words, uses=(host.INSPECT,)), docker.containers)
 
 
-def running() -> Question[tuple[Container, ...]]:
-    """Every running container of the host, whoever made it."""
-    words = ("k_inspect", docker.CONTAINER_FORMAT)
-    return Question(look("list running containers", *words, uses=(host.INSPECT,)), docker.containers)
+def census(service: str) -> Question[tuple[Container, ...]]:
+    """Every running container of the host, every one of ``service`` in any state, and Traefik: in one look."""
+    words = ("k_census", docker.CONTAINER_FORMAT, service)
+    return Question(look("list containers", *words, uses=(host.CENSUS,)), docker.containers)
 
 
 def container(identifier: str, example: str = "") -> Question[Container]:

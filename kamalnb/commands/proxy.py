@@ -32,11 +32,9 @@ class Way:
     address: str
 
 
-def find() -> Question[Container | None]:
+def among(containers: tuple[Container, ...]) -> Container | None:
     """The container called ``traefik``, running or not."""
-    words = ("k_inspect", docker.CONTAINER_FORMAT, "--all", "--filter", "name=^/?traefik$")
-    command = look("look at traefik", *words, uses=(host.INSPECT,))
-    return Question(command, lambda text: next((c for c in docker.containers(text) if c.name == "traefik"), None))
+    return next((container for container in containers if container.name == "traefik"), None)
 
 
 def way(proxy: Proxy, container: Container, cutover: CutOver, host_tool: str | None) -> Way:
@@ -46,9 +44,11 @@ def way(proxy: Proxy, container: Container, cutover: CutOver, host_tool: str | N
         proxy_address = container.gateways.get(network) or "127.0.0.1"
     else:
         proxy_address = proxy.container.networks.get(network, "")
+    urls = tuple(_urls(proxy, cutover, proxy_address))
+    knows_tls = host_tool != "bash"
     return Way(
-        by="host" if host_tool else container.id,
-        urls=tuple(_urls(proxy, cutover, proxy_address)),
+        by="host" if host_tool and (knows_tls or not any(url.startswith("https:") for url in urls)) else container.id,
+        urls=urls,
         api=f"http://{proxy_address}:{proxy.api_port}" if proxy.api_port else None,
         network=network,
         address=f"{container.networks.get(network, '')}:{cutover.port}",
@@ -80,12 +80,18 @@ def address_of(old: Old, way: Way, port: int) -> str:
 
 def drain(old: Old, role: Role, port: int, proxy: Proxy) -> Command:
     """Waits until no connection from the proxy is open on the old one, at most ``drain_timeout``."""
-    limit = role.drain_timeout if proxy.idle_timeout <= 2.0 else min(role.drain_timeout, 10.0)
+    limit = role.drain_timeout if counts_in_flight(proxy, old) else min(role.drain_timeout, 10.0)
     near = old.container.gateways if proxy.host_network else proxy.container.networks
     addresses = [address for address in near.values() if address]
     container = old.container
     words = ("k_drain", container.id, str(container.pid), sockets.port_hex(port), hundredths(limit), *map(sockets.address_hex, addresses))
     return look("drain", *words, uses=(host.CLOCK, host.DRAIN), limit=limit + 30.0)
+
+
+def counts_in_flight(proxy: Proxy, old: Old) -> bool:
+    """Whether an open connection means a request: not where idle ones are kept for long, nor with h2c."""
+    schemes = (value for key, value in old.container.labels.items() if key.lower().endswith(".server.scheme"))
+    return proxy.idle_timeout <= 2.0 and "h2c" not in schemes
 
 
 def service_of(old: Old) -> str:

@@ -15,7 +15,7 @@ def home() -> Question[str]:
 def tool() -> Question[str | None]:
     """The first program on the host that can fetch an address."""
     script = 'k_tool() { for k_t in "$@"; do if command -v "$k_t" >/dev/null 2>&1; then echo "$k_t"; return 0; fi; done; return 0; }'
-    return Question(look("find a fetch tool", "k_tool", *host.FETCH_TOOLS, uses=(script,)), _one_tool)
+    return Question(look("find a fetch tool", "k_tool", *host.HOST_TOOLS, uses=(script,)), _one_tool)
 
 
 def write_file(path: str, content: Word, name: str = "write file") -> Command:
@@ -64,6 +64,6 @@ def _directory(text: str) -> str:
 
 def _one_tool(text: str) -> str | None:
     name = text.strip()
-    if name and name not in host.FETCH_TOOLS:
+    if name and name not in host.HOST_TOOLS:
         raise Unclear("find a fetch tool", text, "not one of the tools")
     return name or None

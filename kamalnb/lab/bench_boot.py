@@ -35,7 +35,8 @@ TASKS = "from kamalnb.tasks import *\nfrom kamalnb.tasks import ns\n"
 # What boots of the service leave on a host, and the tag that they move.
 CLEAR = f"""
 ids=$(docker ps --all --quiet --filter label=service={SERVICE}); [ -z "$ids" ] || docker rm --force $ids >/dev/null
-cd ~deploy/.kamal 2>/dev/null && rm -rf cords/{SERVICE}-* env/roles/{SERVICE}-* logs/{SERVICE}-* {SERVICE}-audit.log
+cd ~deploy/.kamal 2>/dev/null && rm -rf cords/{SERVICE}-* env/roles/{SERVICE}-* logs/{SERVICE}-* {SERVICE}-audit.log \\
+  kamalnb-{SERVICE}.lock
 [ -z "$1" ] || docker tag "$1" "$2"
 """
 

@@ -43,7 +43,6 @@ def run(
 ) -> int:
     """Plays it in ``directory``, with ``rate`` requests a second over all hosts. 0, or 1 where anything was lost.
 
-
     The lab stays up, to be played with. Without ``say``, lines go to ``out`` (standard output). Raises ``LabError``
     where this machine cannot have a lab.
     """
@@ -57,7 +56,8 @@ def run(
 
 def _played(screen: Screen, directory: Path, count: int, ports: bool, rate: float) -> int:
     screen.heading(f"{counted(count, 'real host')} on this machine: sshd, Docker, a registry")
-    lab = lifecycle.up(directory, count=count, ports=ports, say=screen.line)
+    with screen.working() as told:
+        lab = lifecycle.up(directory, count=count, ports=ports, say=told)
     fleet = Fleet(config_file=lab.config_file)
     screen.heading("Traefik in front")
     _start_traefik(fleet, screen)
@@ -94,6 +94,7 @@ def _under_load(fleet: Fleet, lab: Lab, rate: float, screen: Screen) -> tuple[in
 
 
 def well(tally: Tally) -> bool:
+    """Something was asked, and nothing was lost, doubled, or answered by the old version after the new one."""
     return tally.requests > 0 and not (tally.lost or tally.mixed or tally.orders.doubled_count)
 
 
@@ -102,8 +103,8 @@ def _tell(tally: Tally, screen: Screen) -> None:
         screen.line(f"lost: {loss}")
     for host in tally.by_host:
         each = ", ".join(f"{version} answered {answers:,}" for version, answers in host.answers)
-        screen.line(f"{host.host}: {host.requests:,} requests, lost {host.lost:,}; {each}; none went back to {OLD}"
-                    if not host.mixed else f"{host.host}: {host.mixed:,} answers went back to {OLD}")  # fmt: skip
+        back = f"{host.mixed:,} went back to {OLD}" if host.mixed else f"none went back to {OLD}"
+        screen.line(f"{host.host}: {host.requests:,} requests, lost {host.lost:,}; {each}; {back}")
     screen.line(f"99 % answered within {tally.latency_p99 * 1000:.0f} ms, the slow ones left out")
     versions = " → ".join(tally.versions)
     screen.verdict(f"requests {tally.requests:,}, lost {tally.lost:,}, versions {versions}", good=well(tally))
@@ -123,12 +124,12 @@ def _containers(lab: Lab) -> list[tuple[str, ...]]:
 def _next(lab: Lab, directory: Path, screen: Screen) -> None:
     chosen = f" -c {shlex.quote(os.path.relpath(lab.config_file))}"
     tries = {
-        f"{program()} check{chosen}": "is every host ready for a boot?",
+        f"{program()} check{chosen}": "is all ready for a boot?",
         f"{program()} boot --version=v3{chosen}": "another one",
-        f"{program()} boot --version=never-healthy{chosen}": f"a bad one: {NEW} goes on serving",
-        f"{program()} boot --version=v4 --dry-run{chosen}": "every command, none of them run",
+        f"{program()} boot --version=never-healthy{chosen}": f"a bad one: {NEW} serves on",
+        f"{program()} boot --version=v4 --dry-run{chosen}": "every command, none run",
         _command(directory, "lab.ssh", lab.hosts[0].name): "look around on a host",
-        _command(directory, "lab.down"): "remove the lab and everything it made",
+        _command(directory, "lab.down"): "remove it all",
     }
     screen.heading("what to try next")
     width = max(map(len, tries))
@@ -185,6 +186,20 @@ class Screen:
 
             return TableOverLoad(self.out, style, load)
         return presenter(style, out=self.out)
+
+    @contextmanager
+    def working(self) -> Iterator[Say]:
+        """Takes lines on slow work; on a terminal a clock runs below them."""
+        if not self.live:
+            yield self.line
+            return
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
+
+        columns = ("  ", SpinnerColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(file=self.out, highlight=False), transient=True) as progress:
+            progress.add_task("")
+            yield lambda text: progress.console.print(f"   {text}", markup=False)
 
     @contextmanager
     def beside(self, load: RunningLoad) -> Iterator[None]:

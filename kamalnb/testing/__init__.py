@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .apps import APPS, App
 from .containers import Check, PretendContainer
-from .fleet import FakeClock, PretendFleet, drive_on
+from .fleet import FAILURES, FakeClock, PretendFleet, drive_on, pretend
 from .host import PretendHost, Unexpected
 from .proxy import PretendTraefik
 from .scripted import Driven, drive
@@ -16,6 +16,7 @@ from .traffic import Answer, Traffic
 
 __all__ = [
     "APPS",
+    "FAILURES",
     "Answer",
     "App",
     "Check",
@@ -29,4 +30,5 @@ __all__ = [
     "Unexpected",
     "drive",
     "drive_on",
+    "pretend",
 ]

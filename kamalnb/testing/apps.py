@@ -12,9 +12,9 @@ class App:
     """How a program behaves, all times in seconds.
 
     It listens from ``listens_after`` on, its check passes from ``ready_after`` on and takes ``check_takes``, an answer
-    takes ``answers_in``. ``exits`` is the exit code of one that ends at once. ``dies_after`` counts from its first real
-    request, ``sick_after`` (its check fails from then on) from the same. A graceful one finishes at SIGTERM
-    what is in flight; a stubborn one ignores SIGTERM.
+    takes ``answers_in``. ``exits`` is the exit code of one that ends at once. ``dies_after`` and ``sick_after`` (its
+    check fails from then on) count from its first real request, ``lives`` from its start. A graceful one
+    finishes at SIGTERM what is in flight; a stubborn one ignores SIGTERM.
     """
 
     listens_on: tuple[int, ...] = (3000,)
@@ -27,6 +27,7 @@ class App:
     healthy: bool = True
     exits: int | None = None
     dies_after: float | None = None
+    lives: float | None = None
     sick_after: float | None = None
     graceful: bool = True
     stubborn: bool = False

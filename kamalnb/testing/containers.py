@@ -19,7 +19,7 @@ LOOK_TAKES = 0.06
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """Docker's health settings. ``kamal``: Kamal's own command, which looks at the cord after the app, and asks once."""
+    """Docker's health settings. ``kamal``: Kamal's own command, which looks at the cord last and asks once."""
 
     interval: float = 1.0
     timeout: float = 12.0
@@ -160,6 +160,10 @@ def _ending(host: PretendHost, container: PretendContainer) -> Process:
     if app.exits is not None:
         yield 0.1
         died(host, container, app.exits)
+    if app.lives is not None:
+        yield app.lives
+        died(host, container, 1)
+        return
     while app.dies_after is not None:
         if container.first_request is not None and host.time.now >= container.first_request + app.dies_after:
             died(host, container, 1)
@@ -192,7 +196,7 @@ def _health(host: PretendHost, container: PretendContainer, check: Check) -> Pro
 
 
 def _probe(host: PretendHost, container: PretendContainer) -> Process:
-    """The cord, then up to three app checks a second apart with the cord looked at between; what is wrong, or nothing."""
+    """The cord, then up to three app checks a second apart and the cord between; what is wrong, or nothing."""
     for attempt in range(3):
         if attempt:
             yield 1.0
@@ -225,16 +229,21 @@ def described(container: PretendContainer, epoch: str) -> dict[str, Any]:
         "Timeout": int(check.timeout * nanoseconds), "Retries": check.retries,
     }  # fmt: skip
     return {
-        "id": container.id, "name": f"/{container.name}", "image": container.image, "image_id": f"sha256:{container.image}",
+        "id": container.id, "name": f"/{container.name}", "image": container.image,
+        "image_id": f"sha256:{container.image}",
         "labels": dict(container.labels), "status": container.status, "exit_code": container.exit_code,
         "pid": container.pid if container.running else 0, "started": moment(epoch, container.started),
         "created": moment(epoch, container.created), "restarts": container.restarts,
         "health": None if check is None else {"Status": container.health or "starting", "FailingStreak": 0, "Log": log},
         "check": settings, "mounts": mounts,
-        "networks": {name: {"IPAddress": address, "Gateway": address.rpartition(".")[0] + ".1"} for name, address in container.networks.items()},
+        "networks": {name: _network(address) for name, address in container.networks.items()},
         "network_mode": "default", "ports": {f"{port}/tcp": {} for port in container.app.exposes},
         "args": list(container.args), "published": None,
     }  # fmt: skip
+
+
+def _network(address: str) -> dict[str, str]:
+    return {"IPAddress": address, "Gateway": address.rpartition(".")[0] + ".1"}
 
 
 def moment(epoch: str, seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HostUnreachable, KamalnbError
@@ -15,6 +15,7 @@ from .running import Running
 from .scripted import Driven, drive
 
 if TYPE_CHECKING:
+    from ..fleet import Fleet
     from .host import PretendHost
 
 LOST = "the connection was lost"
@@ -109,7 +110,9 @@ def drive_on(
         try:
             script = alter(run.script)
             commands = script.commands
-            return fleet.run(host.name, script, lambda number, _: ran.append(commands[number]), lambda number, line: None)
+            return fleet.run(
+                host.name, script, lambda number, _: ran.append(commands[number]), lambda number, line: None
+            )
         except HostUnreachable as error:
             return error
 
@@ -160,6 +163,40 @@ class _Watched:
         if self._running.script.journal is None:
             self._running.task.kill()
         return results
+
+
+FAILURES: Mapping[str, str] = {
+    "unreachable": "nothing answers at its address",
+    "no docker": "Docker does not answer there",
+    "disk full": "the disk is full",
+    "never healthy": "what is booted there never becomes healthy",
+    "exits": "what is booted there ends at once",
+    "dies": "what is booted there dies after the switch",
+    "loopback": "what is booted there listens on the loopback address only",
+    "no traefik": "no Traefik runs there",
+}
+"""What may be wrong with a pretend host, for ``pretend(fail=…)``."""
+
+
+def pretend(
+    hosts: int | Sequence[str] = 3,
+    *,
+    fail: Mapping[str, str] | None = None,
+    serving: str | None = "v1",
+    speed: float | None = None,
+    file: str = "",
+) -> Fleet:
+    """A whole fleet that exists nowhere: boot it, break it, look at it. No host, no Docker, no SSH, no file.
+
+    ``hosts`` is how many, or their names (``web-1`` …). ``fail`` says what is wrong where:
+    ``{"web-3": "never healthy"}``; see ``FAILURES``. ``serving`` is the version that runs at first; ``v1`` to ``v4``
+    are good ones. ``speed`` lets virtual seconds last: 1.0 is real time, 10.0 ten times as quick, None takes none.
+    ``file`` is more text for its ``deploy.yml``. Raises UsageError for a failure or host that there is none of.
+    """
+    from .practice import fleet_of
+
+    names = tuple(f"web-{number}" for number in range(1, hosts + 1)) if isinstance(hosts, int) else tuple(hosts)
+    return fleet_of(names, dict(fail or {}), serving, speed, file)
 
 
 class FakeClock:

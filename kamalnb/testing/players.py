@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 
 from ..shell import Command, Secret
-from . import waiting
+from . import files, waiting
 from .apps import PretendImage
 from .containers import Check, PretendContainer, described, moment, stop
 from .host import EPOCH, PretendHost, Unexpected
@@ -36,7 +36,7 @@ def play(host: PretendHost, command: Command, say: Say) -> Generator[float, None
     if player is _start:
         ended = yield from _start(host, words, say, command)
     elif command.stdin is not None:
-        ended = yield from _write(host, (*words, _text(command)), say)
+        ended = yield from files.write(host, (*words, _text(command)), say)
     else:
         ended = yield from player(host, words, say)
     return ended if isinstance(ended, tuple) else (ended, "")
@@ -46,19 +46,6 @@ def _text(command: Command) -> str:
     return command.stdin.value if isinstance(command.stdin, Secret) else str(command.stdin)
 
 
-def _home(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
-    say(host.home)
-    return 0
-
-
-def _tool(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
-    for tool in host.tools[:1]:
-        say(tool)
-    return 0
-
-
 def _inspect(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
     if not host.docker_answers:
@@ -66,6 +53,17 @@ def _inspect(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     filters = [words[number + 1] for number, word in enumerate(words) if word == "--filter"]
     for container in host.containers.values():
         if ("--all" in words or container.status != "exited") and all(_fits(container, one) for one in filters):
+            say(json.dumps(described(container, EPOCH)))
+    return 0
+
+
+def _census(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    if not host.docker_answers:
+        return DOWN
+    for container in host.containers.values():
+        running = container.status in ("running", "restarting", "paused")
+        if running or container.name == "traefik" or container.labels.get("service") == words[2]:
             say(json.dumps(described(container, EPOCH)))
     return 0
 
@@ -105,9 +103,9 @@ def _images(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
 
 
 def _shown(image: PretendImage) -> str:
-    ports = {f"{port}/tcp": {} for port in image.app.exposes} or None
+    ports: dict[str, object] = {f"{port}/tcp": {} for port in image.app.exposes}
     about = {"id": image.id, "tags": list(image.tags), "created": moment(EPOCH, 0), "size": 200_000_000}
-    return json.dumps({**about, "ports": ports, "labels": dict(image.labels)})
+    return json.dumps({**about, "ports": ports or None, "labels": dict(image.labels)})
 
 
 def _pull(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
@@ -125,7 +123,7 @@ def _tag(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     image, new = host.images[words[2]], words[3]
     tags = tuple(dict.fromkeys((*image.tags, new)))
     tagged = PretendImage(id=image.id, app=image.app, tags=tags, labels=image.labels)
-    host.images |= {reference: tagged for reference in tags}
+    host.images |= dict.fromkeys(tags, tagged)
     return 0
 
 
@@ -167,7 +165,9 @@ def _check(words: tuple[str, ...]) -> Check | None:
         return None
     option = {word: words[number + 1] for number, word in enumerate(words) if word.startswith("--health-")}
     interval, timeout = float(option["--health-interval"].removesuffix("ms")), option["--health-timeout"]
-    return Check(interval=interval / 1000, timeout=float(timeout.removesuffix("s")), retries=int(option["--health-retries"]))
+    return Check(
+        interval=interval / 1000, timeout=float(timeout.removesuffix("s")), retries=int(option["--health-retries"])
+    )
 
 
 def _again(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
@@ -217,97 +217,11 @@ def _keep(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     return 0
 
 
-def _dark(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
-    if host.tied(words[1]):
-        return 1
-    host.cords[words[1]] = "cut"
-    return 0
-
-
-def _lit(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    """No kamalnb makes one: for tests that break the order."""
-    yield TAKES
-    host.cords[words[1]] = "tied"
-    return 0
-
-
-def _tie(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    return (yield from _moved(host, words[1], "cut", "tied"))
-
-
-def _cut(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    state = host.cords.get(words[1])
-    if state != "tied":  # the file is not there: nothing to move
-        yield TAKES
-        return 0
-    return (yield from _moved(host, words[1], "tied", "cut"))
-
-
-def _moved(host: PretendHost, cord: str, before: str, after: str) -> Play:
-    yield TAKES
-    if host.cords.get(cord) not in (before, after):
-        return 1, f"mv: cannot stat '{cord}/cord.cut': No such file or directory"
-    host.cords[cord] = after
-    return 0
-
-
-def _cords(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
-    for cord, state in host.cords.items():
-        if cord.rpartition("/")[0] == host.path(words[1]):
-            say(f"{state} {cord}")
-    return 0
-
-
-def _rm(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
-    for path in words[words.index("--") + 1 :]:
-        host.cords.pop(path, None)
-    return 0
-
-
-def _write(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
-    host.files[host.path(words[1])] = words[2]
-    return 0
-
-
-def _touch(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
-    host.files.setdefault(host.path(words[1]), "")
-    return 0
-
-
-def _audit(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
-    path = host.path(words[1])
-    host.files[path] = host.files.get(path, "") + f"[{moment(EPOCH, host.time.now)}]{words[2]}\n"
-    return 0
-
-
 def _docker(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
     if not host.docker_answers:
         return DOWN
     say('{"Version":"28.0.0","ApiVersion":"1.48"}')
-    return 0
-
-
-def _disk(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
-    say(f"/dev/vda1 102400000 1 {host.free_kib} 1% /")
-    return 0
-
-
-def _clock(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
-    say(str(int(host.wall_clock())))
-    return 0
-
-
-def _true(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
     return 0
 
 
@@ -317,10 +231,20 @@ def taught() -> Iterator[str]:
 
 
 PLAYERS: dict[str, Player] = {
-    **{"pwd": _home, "k_tool": _tool, "k_inspect": _inspect, "docker inspect": _look, "k_image": _image},
-    **{"k_images": _images, "docker pull": _pull, "docker tag": _tag, "docker rename": _rename, "docker run": _start},
-    **{"docker start": _again, "k_stop": _stop, "k_remove": _remove, "k_keep": _keep, "k_dark": _dark, "k_lit": _lit, "k_tie": _tie},
-    **{"k_cut": _cut, "k_cords": _cords, "rm": _rm, "k_write": _write, "k_touch": _touch, "k_audit": _audit},
-    **{"docker version": _docker, "k_disk": _disk, "date": _clock, "true": _true, "k_tidy": _true},
+    "k_inspect": _inspect,
+    "k_census": _census,
+    "docker inspect": _look,
+    "k_image": _image,
+    "k_images": _images,
+    "docker pull": _pull,
+    "docker tag": _tag,
+    "docker rename": _rename,
+    "docker run": _start,
+    "docker start": _again,
+    "k_stop": _stop,
+    "k_remove": _remove,
+    "k_keep": _keep,
+    "docker version": _docker,
+    **files.PLAYERS,
     **waiting.PLAYERS,
 }

@@ -78,7 +78,9 @@ class PretendTraefik:
     (a busy host: other containers' events use up the moments between). ``deaf_from``: its watch died then.
     """
 
-    def __init__(self, *, throttle: float = 0.1, lag: float = 0.02, offset: float = 0.0, api: bool = True, idle: float = 1.0) -> None:
+    def __init__(
+        self, *, throttle: float = 0.1, lag: float = 0.02, offset: float = 0.0, api: bool = True, idle: float = 1.0
+    ) -> None:
         self.throttle = throttle
         self.lag = lag
         self.offset = offset

@@ -39,7 +39,9 @@ class Running:
         """What is known when the connection ends now: the last result has no exit status."""
         if self.done:
             return self.all()
-        cut = Result(name=self.current.name, line=str(self.current), exited=None, stdout="\n".join(self._said), stderr=why)
+        cut = Result(
+            name=self.current.name, line=str(self.current), exited=None, stdout="\n".join(self._said), stderr=why
+        )
         return (*self.all(), cut)
 
     def all(self) -> tuple[Result, ...]:
@@ -77,7 +79,12 @@ class Running:
         code, wrong = yield from play(self._host, command, lambda line: self._say(number, line))
         seconds = self._host.time.now - began
         result = Result(
-            name=command.name, line=str(command), exited=code, stdout="\n".join(self._said), stderr=wrong, seconds=seconds
+            name=command.name,
+            line=str(command),
+            exited=code,
+            stdout="\n".join(self._said),
+            stderr=wrong,
+            seconds=seconds,
         )
         self.results[number] = result
         return result

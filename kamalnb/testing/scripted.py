@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,8 @@ from ..shell import Command, Result
 from .host import Unexpected
 
 Reply = str | int | tuple[int, str] | tuple[int, str, str] | KamalnbError | None
-"""What a command does: prints this and ends well; ends with this code; both, and standard error; the run raises; no exit status."""
-Answers = Mapping[str, Reply | Sequence[Reply]] | Callable[[Run], tuple[Result, ...] | KamalnbError]
+"""What a command does: prints this; ends with this code; both, and standard error; the run raises; no exit status."""
+Answers = Mapping[str, Reply | list[Reply]] | Callable[[Run], tuple[Result, ...] | KamalnbError]
 
 
 @dataclass(kw_only=True)
@@ -54,10 +54,11 @@ class Driven:
 
 
 def drive(flow: Flow[Any], answers: Answers, most: int = 500, pause: Callable[[float], None] | None = None) -> Driven:
-    """Drives ``flow`` to its end. ``answers`` says, by command name, what each command does: a list is used up one by
-    one, its last one stays. A command that nothing was said about is refused with ``Unexpected``. Instead of a mapping a
-    function may answer each ``Run``, with results or with an error to throw. ``pause`` is told of each wait. Other
-    exceptions than ours go through.
+    """Drives ``flow`` to its end. ``answers`` says, by command name, what each command does.
+
+    A list is used up one by one, its last one stays. A command that nothing was said about is refused with
+    ``Unexpected``. Instead of a mapping a function may answer each ``Run``, with results or with an error to throw.
+    ``pause`` is told of each wait. Other exceptions than ours go through.
     """
     driven = Driven()
     reply = answers if callable(answers) else _Scripted(answers, driven)
@@ -80,8 +81,8 @@ def drive(flow: Flow[Any], answers: Answers, most: int = 500, pause: Callable[[f
 class _Scripted:
     """Answers by command name; a script stops where a real host would."""
 
-    def __init__(self, answers: Mapping[str, Reply | Sequence[Reply]], driven: Driven) -> None:
-        self._left = {name: list(one) if isinstance(one, list) else [one] for name, one in answers.items()}
+    def __init__(self, answers: Mapping[str, Reply | list[Reply]], driven: Driven) -> None:
+        self._left: dict[str, list[Reply]] = {name: _in_turn(one) for name, one in answers.items()}
         self._driven = driven
 
     def __call__(self, run: Run) -> tuple[Result, ...] | KamalnbError:
@@ -109,6 +110,10 @@ class _Scripted:
             raise Unexpected(f"nothing was said about “{command.name}”: {command}")
         left = self._left[command.name]
         return left.pop(0) if len(left) > 1 else left[0]
+
+
+def _in_turn(one: Reply | list[Reply]) -> list[Reply]:
+    return list(one) if isinstance(one, list) else [one]
 
 
 def _result(command: Command, reply: Reply) -> Result:

@@ -40,7 +40,7 @@ class VirtualTime:
 
     def __init__(self, pace: Callable[[float], None] | None = None) -> None:
         self.now = 0.0
-        self._pace = pace
+        self.pace = pace
         self._waiting: list[tuple[float, int, Task]] = []
         self._count = 0
 
@@ -56,8 +56,8 @@ class VirtualTime:
             return False
         at, _, task = heapq.heappop(self._waiting)
         if at > self.now:
-            if self._pace is not None:
-                self._pace(at - self.now)
+            if self.pace is not None:
+                self.pace(at - self.now)
             self.now = at
         seconds = task.advance()
         if seconds is not None:
@@ -69,8 +69,8 @@ class VirtualTime:
         until = self.now + seconds
         while self._waiting and self._waiting[0][0] <= until:
             self.step()
-        if self._pace is not None and until > self.now:
-            self._pace(until - self.now)
+        if self.pace is not None and until > self.now:
+            self.pace(until - self.now)
         self.now = max(self.now, until)
 
     def finish(self, task: Task) -> Any:

@@ -26,7 +26,9 @@ class Answer:
 class Traffic:
     """A stream of requests, one every ``every`` seconds; they take ``lasting`` seconds in turn."""
 
-    def __init__(self, host: PretendHost, *, every: float = 0.05, lasting: Sequence[float] = (0.0,), to: str = "example.com") -> None:
+    def __init__(
+        self, host: PretendHost, *, every: float = 0.05, lasting: Sequence[float] = (0.0,), to: str = "example.com"
+    ) -> None:
         self.answers: list[Answer] = []
         self._host = host
         self._every = every
@@ -77,7 +79,9 @@ class Traffic:
         self.answers.append(Answer(began=began, version=who, container=container.name if container else "", lost=why))
 
 
-def sent(host: PretendHost, to: str, path: str, held: bool = False) -> tuple[Flight | None, PretendContainer | None, str]:
+def sent(
+    host: PretendHost, to: str, path: str, held: bool = False
+) -> tuple[Flight | None, PretendContainer | None, str]:
     """Sends one request through the proxy: its flight, the container that has it, or why it is lost already."""
     route, server = host.traefik.pick(to, path)
     if route is None:
@@ -87,7 +91,8 @@ def sent(host: PretendHost, to: str, path: str, held: bool = False) -> tuple[Fli
     now, container = host.time.now, server.container
     if server.address not in container.networks.values() or not container.accepts(now, server.port):
         return None, container, f"502: {container.name} does not take connections ({container.status})"
-    container.first_request = now if container.first_request is None else container.first_request
+    if container.first_request is None and not path.startswith("/.kamalnb/"):  # those are rewritten to the check's path
+        container.first_request = now
     container.last_contact = now
     flight = Flight(began=now, held=held)
     container.flights.append(flight)

@@ -21,11 +21,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def proxied(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+def proxied(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The lab with Traefik on every host, as we start it."""
-    outcomes = Shop(lab, tmp_path_factory.mktemp("traefik"), "starter").fleet().boot_traefik()
+    starter = Shop(lab, tmp_path_factory.mktemp("traefik"), "starter")
+    outcomes = starter.fleet().boot_traefik()
     assert all(outcome.ok for outcome in outcomes), outcomes
-    return lab
+    yield lab
+    starter.clean()
 
 
 @pytest.fixture(scope="module")

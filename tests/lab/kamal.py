@@ -23,6 +23,8 @@ class Kamal:
     release: str
     priority: str = ""
     """As a custom label; empty: Kamal's own default (none at the seed, 2 in 1.9.3)."""
+    volumes: bool = True
+    """The orders' volume. With any volume beside it, Kamal finds a cord only if Docker happens to list that first."""
 
     @property
     def name(self) -> str:
@@ -56,9 +58,10 @@ class Kamal:
             *("--hostname", f"{self.host}-{secrets.token_hex(6)}", "-e", f"KAMAL_CONTAINER_NAME={self.name}-{version}"),
             *(("-e", f"KAMAL_VERSION={version}") if late else ()),
             *("--env-file", f"{self.shop.run_directory}/env/roles/{self.name}.env"),
-            *("--env", "ORDERS_LOG=/orders/log"),
+            *(("--env", "ORDERS_LOG=/orders/log") if self.volumes else ()),
             *("--health-cmd", check, "--health-interval", "1s", "--volume", f"{cord}:/tmp/kamal-cord"),
-            *("--log-opt", "max-size=10m", "--volume", f"{self.shop.run_directory}/orders:/orders"),
+            *("--log-opt", "max-size=10m"),
+            *(("--volume", f"{self.shop.run_directory}/orders:/orders") if self.volumes else ()),
             *(word for key, value in labels.items() for word in ("--label", f"{key}={value}" if value else key)),
             f"{REPOSITORY}:{version}",
         ]

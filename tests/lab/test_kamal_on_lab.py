@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from conftest import MakeShop
@@ -10,6 +11,7 @@ from kamal import Kamal
 from shop import NO_WEBSOCKET, Shop, assert_nothing_lost
 
 HOST = "web-1"
+NO_VOLUME: dict[str, Any] = {"volumes": [], "env": {"clear": {}}}
 RELEASES = ["seed", "1.9.3"]
 
 
@@ -57,9 +59,9 @@ def test_we_boot_over_kamals_container_at_the_same_priority(shop: Shop) -> None:
 @pytest.mark.parametrize("release", RELEASES)
 def test_kamal_boots_over_our_container(shop: Shop, release: str) -> None:
     """Names, labels and the cord's mount are what Kamal looks for; it cuts by removing the directory."""
-    kamal = Kamal(shop, HOST, release, "100")
-    shop.must_boot("v1")
-    shop.must_boot("v2")
+    kamal = Kamal(shop, HOST, release, "100", volumes=False)
+    shop.must_boot("v1", **NO_VOLUME)
+    shop.must_boot("v2", **NO_VOLUME)
     assert kamal.current() == "v2"
     with shop.load(NO_WEBSOCKET) as load:
         kamal.boot("v3")
@@ -70,11 +72,11 @@ def test_kamal_boots_over_our_container(shop: Shop, release: str) -> None:
 
 
 def test_kamal_boots_the_same_version_over_ours_and_we_over_that(shop: Shop) -> None:
-    kamal = Kamal(shop, HOST, "1.9.3", "100")
-    shop.must_boot("v1")
+    kamal = Kamal(shop, HOST, "1.9.3", "100", volumes=False)
+    shop.must_boot("v1", **NO_VOLUME)
     with shop.load(NO_WEBSOCKET) as load:
         kamal.boot("v1")
-        shop.must_boot("v1")
+        shop.must_boot("v1", **NO_VOLUME)
         tally = load.stop()
     assert (tally.lost, tally.orders.doubled_count) == (0, 0), tally.losses
     standing = shop.standing(HOST)

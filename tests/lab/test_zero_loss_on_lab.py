@@ -101,7 +101,7 @@ def test_each_boot_says_which_version_it_replaced(marathon: Marathon) -> None:
 def test_a_websocket_lives_through_the_drain_and_is_counted(marathons: dict[str, Marathon]) -> None:
     graceful = marathons["graceful"]
     for boot in graceful.boots:
-        assert "1 open connections were closed at the end of the drain" in boot.told(graceful.host)
+        assert "1 open connection was closed at the end of the drain" in boot.told(graceful.host)
 
 
 def test_afterwards_one_container_runs_and_one_cord_is_tied(marathon: Marathon) -> None:

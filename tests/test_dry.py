@@ -48,7 +48,7 @@ def test_nothing_changes_and_the_whole_boot_is_shown(name: str) -> None:
 def test_looks_before_the_first_change_are_real() -> None:
     _, seen = dry(serving("v1"), "v2")
     real = [result.name for result in seen if result.stderr != WOULD]
-    assert {"list containers", "look at cords", "look at traefik"} <= set(real)
+    assert {"list containers", "look at cords", "look at image"} <= set(real)
 
 
 def test_secrets_are_never_shown() -> None:

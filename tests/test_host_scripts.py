@@ -255,6 +255,14 @@ def test_without_a_nonce_the_api_decides_and_unknown_is_not_out(stub: Host, body
     assert out(stub, nonce="-", api="http://p:8080").returncode == code
 
 
+@pytest.mark.parametrize("state", ["exited 0 unhealthy", "restarting 1 none"])
+def test_one_that_ended_is_out_where_nobody_is_left_to_ask_with(stub: Host, state: str) -> None:
+    stub.put("state", state)
+    fetches(stub, "")
+    done = out(stub, hundredths="9000")
+    assert (done.returncode, done.stdout.strip()) == (0, "gone")
+
+
 def test_with_neither_it_is_assumed_after_a_wait(stub: Host) -> None:
     stub.put("state", "running 0 unhealthy")
     done = out(stub, nonce="-")

@@ -160,7 +160,7 @@ def steps_of(done: Driven) -> list[str]:
 
 
 UP = [
-    "verify app",
+    "guard",
     "tie cord",
     "wait for proxy",
     "soak",

@@ -30,7 +30,7 @@ def phases(done: Driven) -> list[Phase]:
 def test_up_ties_the_new_one_then_cuts_the_old_one() -> None:
     done = booted(serving("v1"), "v2")
     assert names(switch(done)) == [
-        (["verify app", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"]),
+        (["guard", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"]),
         (["cut cord", "wait until out"], ["tie cord", "wait for old one"]),
         (["drain", "still well"], ["tie cord", "wait for old one"]),
         (["stop container"], []),
@@ -57,13 +57,13 @@ def test_old_one_without_a_cord_is_neither_cut_nor_tied() -> None:
     host = PretendHost()
     kamal(host, cord=False)
     (first, *rest) = names(switch(booted(host, "v2")))
-    assert first == (["verify app", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"])
+    assert first == (["guard", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"])
     assert rest == [(["drain", "still well"], []), (["stop container"], [])]
 
 
 def test_first_boot_has_nobody_to_cut_drain_or_stop() -> None:
     assert names(switch(booted(PretendHost(), "v1"))) == [
-        (["verify app", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"])
+        (["guard", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"])
     ]
 
 

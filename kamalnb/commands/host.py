@@ -149,7 +149,9 @@ k_out() {
   while :; do
     k_s=$(k_state "$k_id" 2>/dev/null) || k_s=vanished
     case $k_s in "running "*" healthy" | "running "*" none") ;; *)
-      if [ "$k_nonce" != - ] && [ $# -gt 0 ]; then
+      # While its API still lists it, asking by nonce would open a connection that the drain then has to wait for.
+      if [ "$k_api" != - ] && k_listed "$k_api" "$k_service" "$k_address"; then :
+      elif [ "$k_nonce" != - ] && [ $# -gt 0 ]; then
         if k_seen "$k_nonce" "$@"; then :; elif [ $k_answered = yes ]; then echo confirmed; return 0; else k_gone && return 0; fi
       elif [ "$k_api" != - ]; then
         k_listed "$k_api" "$k_service" "$k_address"; case $? in 1) echo confirmed; return 0 ;; 2) k_gone && return 0 ;; esac

@@ -136,10 +136,15 @@ def _out(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
         yield LOOK
         stands = state(host, word) or "vanished"
         if not (stands.startswith("running ") and stands.endswith((" healthy", " none"))):
-            if nonce != "-" and urls:
+            if api != "-" and _listed(host, by, service, address) == 0:
+                pass
+            elif nonce != "-" and urls:
                 seen, answered, _ = _seen(host, by, nonce)
                 if not seen and answered:
                     say("confirmed")
+                    return 0
+                if not answered and not stands.startswith(("running ", "paused ")):
+                    say("gone")
                     return 0
             elif api != "-":
                 if _listed(host, by, service, address) == 1:

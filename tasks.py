@@ -1,6 +1,6 @@
 """Tasks of this checkout: kamalnb's own, and those for working on kamalnb."""
 
-from kamalnb.lab.dev import bench, demo, lint, run_tests
+from kamalnb.development import bench, demo, lint, run_tests
 from kamalnb.tasks import ns
 
 for one in (run_tests, lint, demo):

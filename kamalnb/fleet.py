@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from .events import Event, Fact, Report
 from .executor import Executor
 from .flow import Flow, do
 from .locks import Locks
-from .plan import Plan, Selection, Version, plan, resolve_version, select
+from .plan import Plan, Selection, Version, is_told_by_images, plan, resolve_version, select
 from .preflight import Check, Survey
 from .rollout import Each, FleetFlow, Job, Outcome, rollout
 from .shell import Secret
@@ -225,7 +226,7 @@ class _Boot:
     def _surveyed(self, engine: Engine) -> Generator[Event, None, tuple[Survey, ...] | None]:
         """Looks at every host before any change; None, with all problems told, where the run must not begin."""
         yield _note(engine, f"looking at {wording.counted(len(self._selection.hosts), 'host')}")
-        outcomes = yield from engine.drive(_side_by_side(_surveys(self._project.config, self._selection)))
+        outcomes = yield from engine.drive(_side_by_side(_surveys(self._project.config, self._selection, self._version)))
         failures = []
         for outcome in outcomes:
             host = outcome.job.host
@@ -266,10 +267,11 @@ class _Boot:
         yield _finished(engine, ok, sentence)
 
 
-def _surveys(config: Config, selection: Selection) -> tuple[Job, ...]:
+def _surveys(config: Config, selection: Selection, version: str | None) -> tuple[Job, ...]:
     now = time.time()
+    look = partial(preflight.survey, with_images=is_told_by_images(version, config))
     roles = {host: tuple(role for one, role in selection.pairs if one == host) for host in selection.hosts}
-    return tuple(Job(host, "", preflight.survey(config, host, roles[host], now)) for host in selection.hosts)
+    return tuple(Job(host, "", look(config, host, roles[host], now)) for host in selection.hosts)
 
 
 def _side_by_side(jobs: tuple[Job, ...]) -> FleetFlow:

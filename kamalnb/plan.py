@@ -205,7 +205,7 @@ def resolve_version(word: str | None, config: Config, surveys: Sequence[Survey])
 
     Raises ``UsageError`` where hosts do not tell, or tell different things.
     """
-    if word is None or word in ("latest", config.latest_tag):
+    if word is None or is_told_by_images(word, config):
         return _latest(config, surveys)
     if word in ("current", "previous"):
         return _served(word, config, surveys)
@@ -214,6 +214,11 @@ def resolve_version(word: str | None, config: Config, surveys: Sequence[Survey])
             f"“{word}” cannot be a version: letters, digits, “_”, “.” and “-”, at most 128. Name an image tag: --version=abc1234."
         )
     return Version(name=word, tag=word)
+
+
+def is_told_by_images(word: str | None, config: Config) -> bool:
+    """Whether the images on the hosts have to say which version ``word`` is."""
+    return word is None or word in ("latest", config.latest_tag)
 
 
 def _latest(config: Config, surveys: Sequence[Survey]) -> Version:

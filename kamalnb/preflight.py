@@ -69,14 +69,19 @@ class Facts:
     clock: float = 0.0
 
 
-def survey(config: Config, host: str, roles: tuple[Role, ...], now: float) -> Flow[Survey]:
-    """Looks at ``host`` in one round trip. ``now`` is the controller's time in seconds since 1970."""
+def survey(
+    config: Config, host: str, roles: tuple[Role, ...], now: float, *, with_images: bool = True
+) -> Flow[Survey]:
+    """Looks at ``host`` in one round trip. ``now`` is the controller's time in seconds since 1970.
+
+    ``with_images`` is for who has to know which versions there are; a run that names its version does not.
+    """
     questions: tuple[Question[Any], ...] = (
         _docker(),
         _disk(config.run_directory),
         _clock(),
-        app.images(config.repository),
         app.census(config.service),
+        *((app.images(config.repository),) if with_images else ()),
     )
     script = Script.of(*(question.command.failing_ok() for question in questions))
     results: tuple[Result, ...] = yield Run(script)
@@ -85,13 +90,13 @@ def survey(config: Config, host: str, roles: tuple[Role, ...], now: float) -> Fl
     if len(results) < len(questions) or not all(result.ok for result in results):
         return Survey(host=host, checks=(_broken(host, results),))
     answers = [question.read(result.stdout) for question, result in zip(questions, results, strict=True)]
-    (api, version), free, clock, images, everything = answers
+    (api, version), free, clock, everything, *rest = answers
     found = proxy.among(everything)
     containers = tuple(one for one in everything if one.labels.get("service") == config.service)
     facts = Facts(api=api, version=version, free=free, clock=clock)
     running = traefik.proxy(found) if found is not None and found.status == "running" else None
     checks = (*_host_checks(host, facts, now), *_traefik_checks(host, roles, found))
-    return Survey(host=host, checks=checks, images=images, containers=containers, proxy=running)
+    return Survey(host=host, checks=checks, images=rest[0] if rest else (), containers=containers, proxy=running)
 
 
 def _docker() -> Question[tuple[tuple[int, ...], str]]:

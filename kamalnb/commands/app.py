@@ -38,7 +38,10 @@ def container(identifier: str, example: str = "") -> Question[Container]:
 
 def image(reference: str) -> Question[Image | None]:
     """The image called ``reference`` on the host, None where it is not there."""
-    script = 'k_image() { docker image ls --quiet --no-trunc "$2" | grep -q . || return 0; docker image inspect --format "$1" "$2"; }'
+    script = (
+        'k_image() { docker image inspect --format "$1" "$2" 2>/dev/null && return 0;'
+        ' k_ids=$(docker image ls --quiet "$2") || return 1; [ -z "$k_ids" ]; }'
+    )
     command = look("look at image", "k_image", docker.IMAGE_FORMAT, reference, uses=(script,))
     return Question(command, lambda text: next(iter(docker.images(text)), None))
 

@@ -222,7 +222,7 @@ K_TABLE
 k_drain() {
   k_id=$1; k_pid=$2; k_p=$3; k_clock; k_until=$((k_now + $4)); shift 4; k_said=; k_zero=0
   while :; do
-    case $(k_state "$k_id" 2>/dev/null) in running\\ *) ;; *) echo "left 0"; return 0 ;; esac
+    [ $k_zero = 1 ] || case $(k_state "$k_id" 2>/dev/null) in running\\ *) ;; *) echo "left 0"; return 0 ;; esac
     k_open "$k_id" "$k_pid" "$k_p" "$@"
     [ "$k_said" = "$k_open" ] || { echo "open $k_open"; k_said=$k_open; }
     if [ "$k_open" = 0 ]; then k_zero=$((k_zero + 1)); else k_zero=0; fi

@@ -10,13 +10,13 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
-from ..command_line import FaceTask
+from .command_line import FaceTask
 
 
 @task(klass=FaceTask, name="test")
 def run_tests(c: Context, lab: bool = True, quick: bool = False) -> int:
     """Runs linters, types and every test, on a lab of its own (--no-lab leaves out those that need real hosts)."""
-    from . import suite
+    from .lab import suite
 
     return suite.run(lab=lab, quick=quick)
 
@@ -31,7 +31,7 @@ def lint(c: Context) -> int:
 @task(klass=FaceTask)
 def demo(c: Context, count: int = 2, ports: bool = False, directory: str = ".lab") -> int:
     """Brings the lab up and boots two versions, the second one under load: the whole story in a minute or two."""
-    from . import demo
+    from .lab import demo
 
     return demo.run(directory=Path(directory), count=count, ports=ports)
 
@@ -39,7 +39,7 @@ def demo(c: Context, count: int = 2, ports: bool = False, directory: str = ".lab
 @task(klass=FaceTask, name="ssh")
 def bench_ssh(c: Context) -> int:
     """Measures the SSH engine against stock Fabric. 1 where a target is missed."""
-    from . import bench_ssh
+    from .lab import bench_ssh
 
     return int(not all(row.met for row in bench_ssh.run(print)))
 
@@ -47,7 +47,7 @@ def bench_ssh(c: Context) -> int:
 @task(klass=FaceTask, name="boot")
 def bench_boot(c: Context, directory: str = ".lab") -> int:
     """Measures a whole boot on the lab against bare docker commands. 1 where a target is missed."""
-    from . import bench_boot
+    from .lab import bench_boot
 
     return int(any(row.met is False for row in bench_boot.run(print, Path(directory))))
 

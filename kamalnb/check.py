@@ -13,11 +13,11 @@ from .errors import ConfigError, HostUnreachable
 from .events import Event
 from .executor import Executor
 from .looks import Asked, inspect, skipped
-from .openssh import Login
 from .plan import Selection
 from .preflight import Check
 from .project import Project
 from .rollout import Each, FleetFlow, Job, Outcome
+from .ssh.openssh import Login
 from .wording import advice
 
 STEPS = {"resolve": "name", "connect": "tcp", "host key": "host key", "login": "login", "session": "shell"}

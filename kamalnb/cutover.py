@@ -26,7 +26,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """What one host shows of one role, at one moment. ``cords`` maps cord directories to ``tied``, ``cut`` or ``empty``."""
+    """What one host shows of one role. ``cords`` maps cord directories to ``tied``, ``cut`` or ``empty``."""
 
     home: str
     containers: tuple[Container, ...] = ()
@@ -73,16 +73,20 @@ class CutOver:
 
 
 def decide(role: Role, situation: Situation, nonce: str, role_labels: Mapping[str, str]) -> CutOver:
-    """The cut-over for ``role_labels`` (Kamal's own and the file's). Raises ``BootError`` where there is no safe one."""
+    """The cut-over for ``role_labels`` (Kamal's own and the file's). Raises ``BootError`` where none is safe."""
     if any(key.lower().startswith("traefik.udp.") for key in role_labels):
-        raise BootError("UDP routers cannot be switched without loss.", hint="Give UDP a role of its own with traefik: false.")
+        raise BootError(
+            "UDP routers cannot be switched without loss.", hint="Give UDP a role of its own with traefik: false."
+        )
     serving, leftovers = _olds(role, situation)
     port = traefik_port(role, situation.image, role_labels)
     slot = _free_slot(serving)
     level, direction = _level(role_labels, serving, situation)
     bases = base_priorities(role_labels, serving)
     slotted = traefik.in_slot(_with_port(role_labels, port, situation.image), slot)
-    labels = traefik.with_priority(slotted, {traefik.slot_name(name, slot): base + level for name, base in bases.items()})
+    labels = traefik.with_priority(
+        slotted, {traefik.slot_name(name, slot): base + level for name, base in bases.items()}
+    )
     main = _main_router(role, labels, slot)
     service = main.service.partition("@")[0] if main.service else _only_service(labels)
     own = {
@@ -184,7 +188,9 @@ def _free_slot(serving: tuple[Old, ...]) -> str:
     free = [slot for slot in traefik.SLOTS if slot not in taken]
     if not free:
         names = ", ".join(old.container.name for old in serving)
-        raise BootError(f"Both slots are taken by running containers ({names}).", hint="Stop the one that should not serve.")
+        raise BootError(
+            f"Both slots are taken by running containers ({names}).", hint="Stop the one that should not serve."
+        )
     return free[0]
 
 
@@ -236,7 +242,11 @@ def _counterparts(router: Router, old: list[Router]) -> list[Router]:
 def _rivals(new: list[tuple[Router, int]], others: list[Router], level: int) -> Iterator[str]:
     for router, base in new:
         for other in others:
-            if other.effective_priority == base + level and other.protocol == router.protocol and router.may_meet(other):
+            if (
+                other.effective_priority == base + level
+                and other.protocol == router.protocol
+                and router.may_meet(other)
+            ):
                 yield f"{other.name} of {other.owner} (priority {other.effective_priority})"
 
 

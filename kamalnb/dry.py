@@ -10,22 +10,21 @@ WOULD = "would run"
 
 
 class DryRunExecutor:
-    """Passes on what only looks, until the first change of a host; from then on each command is answered as if it
+    """For one job: passes on what only looks, until the first change; from then on each command is answered as if it
     had gone well (``Command.example``), since what it would look at is not there.
     """
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._changed: set[str] = set()
+        self._changed = False
 
     def run(
         self, host: str, script: Script, on_result: OnResult, on_line: OnLine, abort: Abort = never
     ) -> tuple[Result, ...]:
         """See ``Executor.run``. A command that would run is told with ``stderr`` “would run”."""
-        if not script.changes and host not in self._changed:
+        if not script.changes and not self._changed:
             return self._executor.run(host, script, on_result, on_line, abort)
-        if script.changes:
-            self._changed.add(host)
+        self._changed = True
         results = []
         number = 0
         for section in script.sections:

@@ -6,6 +6,7 @@ never see two threads. A host's failure never hides its neighbours'.
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import time
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 
 from . import events
 from .boot import Booted
-from .dry import WOULD
+from .dry import WOULD, DryRunExecutor
 from .errors import BootError, HostUnreachable, KamalnbError, Unclear
 from .events import Event, Phase
 from .executor import Executor, never
@@ -54,8 +55,9 @@ class RealClock:
 class Engine:
     """One run: drives fleet flows over ``executor`` and yields events. ``cancel`` may be called from any thread."""
 
-    def __init__(self, executor: Executor, clock: Clock | None = None) -> None:
+    def __init__(self, executor: Executor, clock: Clock | None = None, *, dry_run: bool = False) -> None:
         self.executor = executor
+        self.dry_run = dry_run
         self.clock: Clock = clock or RealClock()
         self._began = self.clock.now()
         self._queue: queue.SimpleQueue[Event | Outcome] = queue.SimpleQueue()
@@ -152,6 +154,7 @@ class _Worker:
     def __init__(self, engine: Engine, job: Job) -> None:
         self._engine = engine
         self._job = job
+        self._executor = DryRunExecutor(engine.executor) if engine.dry_run else engine.executor
         self.phase: Phase | None = None
         self._broke_in: Phase | None = None
         self._may_cancel = True
@@ -202,7 +205,7 @@ class _Worker:
         watch = _Watch(self, effect)
         abort = self._aborted if self._may_cancel else never
         try:
-            results = self._engine.executor.run(self._job.host, effect.script, watch.result, watch.line, abort)
+            results = self._executor.run(self._job.host, effect.script, watch.result, watch.line, abort)
         except (HostUnreachable, Unclear) as error:
             return None, error
         # Also after a script that ended well: the next one may be the switch.
@@ -224,7 +227,9 @@ class _Worker:
     def step(self, command: Command, result: Result) -> None:
         """Tells that a command ended, or that it would run."""
         if result.stderr == WOULD:
-            self._tell(events.StepSkipped, name=result.name, line=result.line, changes=command.changes, uses=command.uses)
+            self._tell(
+                events.StepSkipped, name=result.name, line=result.line, changes=command.changes, uses=command.uses
+            )
             return
         output = (result.stdout if result.ok else result.stderr or result.stdout)[-4000:]
         told = {"name": result.name, "line": result.line, "exited": result.exited, "seconds": result.seconds}
@@ -242,7 +247,7 @@ class _Watch:
         self._worker = worker
         self._script: Script = effect.script
         order = effect.script.order
-        following = dict(zip(order, order[1:], strict=False))
+        following = dict(itertools.pairwise(order))
         phases = dict(effect.phases)
         self._phase_after = {number: phases[after] for number, after in following.items() if after in phases}
 
@@ -260,9 +265,20 @@ class _Watch:
 
 
 _DOCUMENTS = frozenset(
-    ("list containers", "list running containers", "look at container", "look at image", "list images", "look at traefik")
-    + ("look at sockets", "look at cords", "where home is", "find a fetch tool", "start container", "docker", "routers", "keep log")
-    + ("disk", "clock", "look into image")
+    {
+        *("list containers", "look at container", "look at image", "list images", "look into image", "look at sockets"),
+        *(
+            "look at cords",
+            "where home is",
+            "find a fetch tool",
+            "start container",
+            "docker",
+            "disk",
+            "clock",
+            "routers",
+        ),
+        "keep log",
+    }
 )
 
 
@@ -275,4 +291,3 @@ def _failed(at: float, job: Job, error: KamalnbError) -> events.HostFailed:
             hint=error.hint, log=error.log, health=error.health, kept=error.kept,
         )  # fmt: skip
     return events.HostFailed(at=at, host=job.host, role=job.role, phase=phase, error=str(error), kind=kind)
-

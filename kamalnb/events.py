@@ -257,7 +257,12 @@ class Report:
             case RunStarted():
                 lines = tuple(Line(host=host, role=role, version=event.version) for host, role in event.targets)
                 return replace(
-                    report, verb=event.verb, service=event.service, version=event.version, run_id=event.run_id, lines=lines
+                    report,
+                    verb=event.verb,
+                    service=event.service,
+                    version=event.version,
+                    run_id=event.run_id,
+                    lines=lines,
                 )
             case BatchStarted():
                 return replace(report, batch=event)

@@ -67,7 +67,7 @@ class Cancelled(KamalnbError):
 
 
 def run(script: Script) -> Flow[tuple[Result, ...]]:
-    """Runs ``script``; every step must have ended well or may fail. Raises ``CommandFailed`` for the first that did not."""
+    """Runs ``script``; each step must end well or may fail. Raises ``CommandFailed`` for the first that did not."""
     results: tuple[Result, ...] = yield Run(script)
     commands = script.commands
     if not results:

@@ -21,7 +21,15 @@ class Locks:
     runs one gets it, and only that one asks on.
     """
 
-    def __init__(self, executor: Executor, config: Config, hosts: Sequence[str], claim: lock.Claim, *, without: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        config: Config,
+        hosts: Sequence[str],
+        claim: lock.Claim,
+        *,
+        without: Collection[str] = (),
+    ) -> None:
         self._executor = executor
         self._config = config
         self._claim = claim
@@ -50,7 +58,9 @@ class Locks:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.release()
 
     def release(self) -> None:

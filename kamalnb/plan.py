@@ -19,7 +19,6 @@ from .docker import Container, Image
 from .errors import UsageError
 from .shell import Secret
 
-
 VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 """What Docker takes as a tag."""
 
@@ -211,7 +210,8 @@ def resolve_version(word: str | None, config: Config, surveys: Sequence[Survey])
         return _served(word, config, surveys)
     if not VERSION.fullmatch(word):
         raise UsageError(
-            f"“{word}” cannot be a version: letters, digits, “_”, “.” and “-”, at most 128. Name an image tag: --version=abc1234."
+            f"“{word}” cannot be a version: letters, digits, “_”, “.” and “-”, at most 128. "
+            "Name an image tag: --version=abc1234."
         )
     return Version(name=word, tag=word)
 
@@ -223,13 +223,25 @@ def is_told_by_images(word: str | None, config: Config) -> bool:
 
 def _latest(config: Config, surveys: Sequence[Survey]) -> Version:
     reference = f"{config.repository}:{config.latest_tag}"
-    told = {v for survey in surveys for i in survey.images if reference in i.tags for v in i.versions(config.repository)[:1] or ("",)}
+    told = {
+        v
+        for survey in surveys
+        for i in survey.images
+        if reference in i.tags
+        for v in i.versions(config.repository)[:1] or ("",)
+    }
     if len(told) == 1 and (only := told.pop()):
         return Version(name=only, tag=only, sentence=f"The image tagged {config.latest_tag} is version {only}.")
     if len(told) > 1:
         different = ", ".join(sorted(version or "unknown" for version in told))
-        raise UsageError(f"Hosts have different images tagged {config.latest_tag} ({different}). Name one: --version=….")
-    return Version(name=config.latest_tag, tag=config.latest_tag, sentence=f"No other tag tells which version {config.latest_tag} is.")
+        raise UsageError(
+            f"Hosts have different images tagged {config.latest_tag} ({different}). Name one: --version=…."
+        )
+    return Version(
+        name=config.latest_tag,
+        tag=config.latest_tag,
+        sentence=f"No other tag tells which version {config.latest_tag} is.",
+    )
 
 
 def _served(word: str, config: Config, surveys: Sequence[Survey]) -> Version:
@@ -244,7 +256,9 @@ def _served(word: str, config: Config, surveys: Sequence[Survey]) -> Version:
             found.setdefault(answer[0] if answer else "", []).append(f"{role.name} on {survey.host}")
     if len(found) == 1 and (version := next(iter(found))):
         return Version(name=version, tag=version, sentence=f"“{word}” is version {version}.")
-    told = "; ".join(f"{version or 'none'}: {', '.join(where)}" for version, where in found.items()) or "no host was asked"
+    told = (
+        "; ".join(f"{version or 'none'}: {', '.join(where)}" for version, where in found.items()) or "no host was asked"
+    )
     raise UsageError(f"Hosts do not agree on the {word} version ({told}). Name one: --version=….")
 
 

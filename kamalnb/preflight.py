@@ -69,9 +69,7 @@ class Facts:
     clock: float = 0.0
 
 
-def survey(
-    config: Config, host: str, roles: tuple[Role, ...], now: float, *, with_images: bool = True
-) -> Flow[Survey]:
+def survey(config: Config, host: str, roles: tuple[Role, ...], now: float, *, with_images: bool = True) -> Flow[Survey]:
     """Looks at ``host`` in one round trip. ``now`` is the controller's time in seconds since 1970.
 
     ``with_images`` is for who has to know which versions there are; a run that names its version does not.
@@ -115,7 +113,7 @@ def _docker_version(text: str) -> tuple[tuple[int, ...], str]:
 def _disk(run_directory: str) -> Question[tuple[tuple[str, int], ...]]:
     script = (
         'k_disk() { k_d=$1; [ -d "$k_d" ] || k_d=.; '
-        "df -Pk \"$(docker info --format '{{.DockerRootDir}}')\" . \"$k_d\" | tail -n +2; }"
+        'df -Pk "$(docker info --format \'{{.DockerRootDir}}\')" . "$k_d" | tail -n +2; }'
     )
     return Question(look("disk", "k_disk", run_directory, uses=(script,)), _free)
 
@@ -146,7 +144,13 @@ def _no_docker(host: str, results: tuple[Result, ...]) -> Check:
 def _broken(host: str, results: tuple[Result, ...]) -> Check:
     bad = next((result for result in results if not result.ok), results[-1])
     said = (bad.stderr.strip().splitlines() or ["no answer"])[-1]
-    return Check(host=host, name=bad.name, verdict="failed", sentence=f"“{bad.name}” failed: {said}", fix=f"Try it there: {bad.line[:120]}")
+    return Check(
+        host=host,
+        name=bad.name,
+        verdict="failed",
+        sentence=f"“{bad.name}” failed: {said}",
+        fix=f"Try it there: {bad.line[:120]}",
+    )
 
 
 def _host_checks(host: str, facts: Facts, now: float) -> Iterator[Check]:
@@ -160,7 +164,9 @@ def _host_checks(host: str, facts: Facts, now: float) -> Iterator[Check]:
     apart = abs(facts.clock - now)
     if apart > CLOCK_APART:
         fix = "Let the host follow a time server: sudo timedatectl set-ntp true."
-        yield Check(host=host, name="clock", verdict="warning", sentence=f"The host's clock is {apart:.0f} s off.", fix=fix)
+        yield Check(
+            host=host, name="clock", verdict="warning", sentence=f"The host's clock is {apart:.0f} s off.", fix=fix
+        )
     else:
         yield Check(host=host, name="clock", verdict="ok", sentence="The clock is right.")
 
@@ -168,9 +174,21 @@ def _host_checks(host: str, facts: Facts, now: float) -> Iterator[Check]:
 def _disk_check(host: str, mount: str, free: int) -> Check:
     gigabytes = f"{free / 1024 / 1024:.1f} GB free on {mount}"
     if free < FULL:
-        return Check(host=host, name="disk", verdict="failed", sentence=f"The disk is full: {gigabytes}.", fix="Make room there: docker system prune.")
+        return Check(
+            host=host,
+            name="disk",
+            verdict="failed",
+            sentence=f"The disk is full: {gigabytes}.",
+            fix="Make room there: docker system prune.",
+        )
     if free < LOW:
-        return Check(host=host, name="disk", verdict="warning", sentence=f"Little room: {gigabytes}.", fix="Make room there: docker system prune.")
+        return Check(
+            host=host,
+            name="disk",
+            verdict="warning",
+            sentence=f"Little room: {gigabytes}.",
+            fix="Make room there: docker system prune.",
+        )
     return Check(host=host, name="disk", verdict="ok", sentence=gigabytes)
 
 

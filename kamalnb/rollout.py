@@ -76,7 +76,7 @@ def rollout(plan: Plan) -> FleetFlow:
 
 
 def _tagged(plan: Plan) -> Generator[FleetEffect, Any, None]:
-    """``latest`` on every host, last of all (Kamal 55dd2f49). The new version serves already: a failure is a warning."""
+    """``latest`` on every host, last of all (Kamal 55dd2f49). The new version serves: a failure is a warning."""
     jobs = tuple(Job(host, "", _tag(plan, plan.on(host))) for host in plan.hosts)
     outcomes: tuple[Outcome, ...] = yield Each(jobs)
     for outcome in outcomes:

@@ -83,13 +83,14 @@ def render(script: Script, mark: str) -> str:
 
 def _definitions(script: Script, mark: str) -> Iterator[str]:
     yield "LC_ALL=C; export LC_ALL"
-    yield f"k_mark() {{ printf '\\n%s %s %s\\n' {mark} \"$1\" \"$2\"; printf '\\n%s %s %s\\n' {mark} \"$1\" \"$2\" >&2; }}"
-    yield "k_end() { printf '\\n%s end %s\\n' \"$1\" \"$2\"; printf '\\n%s end %s\\n' \"$1\" \"$2\" >&2; exit \"$2\"; }"
+    yield f'k_mark() {{ printf \'\\n%s %s %s\\n\' {mark} "$1" "$2"; printf \'\\n%s %s %s\\n\' {mark} "$1" "$2" >&2; }}'
+    yield 'k_end() { printf \'\\n%s end %s\\n\' "$1" "$2"; printf \'\\n%s end %s\\n\' "$1" "$2" >&2; exit "$2"; }'
     if script.fence is not None:
         path, run_id = script.fence
-        yield f'k_have=; read -r k_have <{quote(path)} 2>/dev/null; [ "$k_have" = {quote(run_id)} ] || k_end {mark} {REFUSED}'
+        yield f"k_have=; read -r k_have <{quote(path)} 2>/dev/null"
+        yield f'[ "$k_have" = {quote(run_id)} ] || k_end {mark} {REFUSED}'
     yield from dict.fromkeys(text for step in script.commands for text in step.uses)
-    yield f"k_failed() {{ k_end {mark} \"$1\"; }}"
+    yield f'k_failed() {{ k_end {mark} "$1"; }}'
 
 
 def _sections(script: Script) -> Iterator[str]:

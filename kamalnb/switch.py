@@ -15,7 +15,7 @@ from .shell import Command, Result
 from .traefik import Proxy
 
 GUARD = "guard"
-"""Up: it still runs and never restarted. That the app answers, Docker's own check says between the tie and the proxy."""
+"""Up: it still runs and never restarted. That the app answers, Docker's check says before the proxy can."""
 STILL_WELL = "still well"
 STOP = "stop container"
 
@@ -58,7 +58,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """The switch as a script, the phases by command number, and the commands whose failure leaves the switch standing."""
+    """The switch as a script, its phases by command number, and the commands whose failure leaves it standing."""
 
     script: Script
     phases: tuple[tuple[int, Phase], ...]
@@ -115,9 +115,15 @@ def explained(result: Result, plan: BootPlan) -> tuple[str, str]:
             return f"The new container did not stay up ({said.rpartition('state ')[2]}).", "Look at its log."
         case host.LATE:
             limit = f"{role.healthcheck.deadline:g} s"
-            return f"The app did not become healthy within {limit}.", "Look at its log; give it more time with deploy_timeout."
+            return (
+                f"The app did not become healthy within {limit}.",
+                "Look at its log; give it more time with deploy_timeout.",
+            )
         case host.NO_SHELL:
-            return "The image has no sh, so its health cannot be asked.", "Add a shell to the image, or set traefik: false."
+            return (
+                "The image has no sh, so its health cannot be asked.",
+                "Add a shell to the image, or set traefik: false.",
+            )
         case host.NO_TOOL:
             return (
                 "The image has none of curl, wget, python3, ruby, node, php to ask its health check with.",

@@ -24,7 +24,9 @@ FORMAT = 1
 HEADER = "X-Kamalnb-Boot"
 NONCE_PRIORITY = 2_000_000
 
-_DEFINITION = re.compile(r"^traefik\.(?P<protocol>http|tcp|udp)\.(?P<kind>routers|services|middlewares)\.(?P<name>[^.]+)\.", re.I)
+_DEFINITION = re.compile(
+    r"^traefik\.(?P<protocol>http|tcp|udp)\.(?P<kind>routers|services|middlewares)\.(?P<name>[^.]+)\.", re.I
+)
 _REFERENCE = re.compile(r"\.(service|middlewares)$", re.I)
 _HOSTS = re.compile(r"Host(?:SNI)?\(([^)]*)\)")
 _WORD = re.compile(r"[`\"']([^`\"']+)[`\"']")
@@ -72,8 +74,8 @@ class Router:
 class Proxy:
     """The Traefik container on a host, and what its arguments say.
 
-    ``throttle`` and ``idle_timeout`` are in seconds; ``entry_points`` maps names to ports; ``api_port`` is None where the
-    API is off.
+    ``throttle`` and ``idle_timeout`` are in seconds; ``entry_points`` maps names to ports; ``api_port`` is None where
+    the API is off.
     """
 
     container: Container
@@ -105,7 +107,9 @@ def proxy(container: Container) -> Proxy:
         throttle=seconds(given.get("providers.providersthrottleduration"), 2.0),
         idle_timeout=seconds(given.get("serverstransport.forwardingtimeouts.idleconntimeout"), 90.0),
         entry_points={n: port for n, port in entry_points.items() if n != "traefik"} or {"http": 80},
-        secure_entry_points=frozenset(n for n in entry_points if given.get(f"entrypoints.{n.lower()}.http.tls", "false") == "true"),
+        secure_entry_points=frozenset(
+            n for n in entry_points if given.get(f"entrypoints.{n.lower()}.http.tls", "false") == "true"
+        ),
         api_port=_api_port(given, entry_points),
         network=given.get("providers.docker.network") or None,
         exposed_by_default=given.get("providers.docker.exposedbydefault", "true") != "false",

@@ -14,10 +14,10 @@ from kamalnb import check as checking
 from kamalnb.errors import HostUnreachable
 from kamalnb.executor import Abort, Hold, OnLine, OnResult, never
 from kamalnb.fleet import Fleet
-from kamalnb.openssh import Login
 from kamalnb.preflight import Check
 from kamalnb.script import Script
 from kamalnb.shell import Command, Result
+from kamalnb.ssh.openssh import Login
 from kamalnb.testing import PretendFleet, PretendHost
 
 FILE = """

@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 from ssh_server import Place, QuickScript, Sshd, command_line, nobody, opened, sh, until
 
-from kamalnb import ssh_link, ssh_talk, ssh_wire
 from kamalnb.errors import HostUnreachable
 from kamalnb.script import Script, Section
 from kamalnb.shell import Command, Result, Secret, look
-from kamalnb.ssh import SshExecutor
-from kamalnb.ssh_transport import HostKeyPolicy
+from kamalnb.ssh import SshExecutor, link, talk, wire
+from kamalnb.ssh.transport import HostKeyPolicy
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +150,7 @@ def test_a_host_that_stops_taking_a_large_script_is_given_up_too(ssh: SshExecuto
 def test_a_connection_that_went_dead_while_idle_is_replaced(
     ssh: SshExecutor, web: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_wire, "SESSION_PATIENCE", 0.4)
+    monkeypatch.setattr(wire, "SESSION_PATIENCE", 0.4)
     run(ssh, sh("true"))
     os.kill(web.sessions()[0], signal.SIGSTOP)
     assert run(ssh, sh("echo alive"))[0].stdout == "alive\n"
@@ -160,8 +159,8 @@ def test_a_connection_that_went_dead_while_idle_is_replaced(
 def test_a_silent_host_is_asked_for_a_sign_of_life(
     ssh: SshExecutor, web: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_talk, "ASK_AFTER", 0.1)
-    monkeypatch.setattr(ssh_talk, "DEAD_AFTER", 0.8)
+    monkeypatch.setattr(talk, "ASK_AFTER", 0.1)
+    monkeypatch.setattr(talk, "DEAD_AFTER", 0.8)
     (living,) = run(ssh, sh("sleep 1.2"))
     assert living.exited == 0
 
@@ -176,7 +175,7 @@ def test_a_silent_host_is_asked_for_a_sign_of_life(
 
 
 def test_endless_output_is_cut_off(ssh: SshExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_talk, "OUTPUT_CAP", 3 << 20)
+    monkeypatch.setattr(talk, "OUTPUT_CAP", 3 << 20)
     (result,) = run(ssh, sh("yes 0123456789012345678901234567890123456789"))
     assert result.exited is None
     assert "printed more than 3 MiB" in result.stderr
@@ -194,7 +193,7 @@ def test_ten_threads_share_one_connection(ssh: SshExecutor, web: Sshd) -> None:
 def test_more_sessions_than_the_server_allows_wait_for_their_turn(
     ssh: SshExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_link, "SESSIONS", 30)  # sshd's MaxSessions is 10
+    monkeypatch.setattr(link, "SESSIONS", 30)  # sshd's MaxSessions is 10
     with ThreadPoolExecutor(20) as pool:
         outputs = list(pool.map(lambda number: run(ssh, sh(f"sleep 0.2; echo {number}"))[0].stdout, range(20)))
     assert outputs == [f"{number}\n" for number in range(20)]
@@ -292,7 +291,7 @@ def test_a_server_with_one_session_per_connection(place: Place, monkeypatch: pyt
         runs = pool.map(lambda _number: ssh.run("narrow", Script.of(sh("sleep 0.2")), nobody, nobody), range(3))
         assert [results[0].exited for results in runs] == [0, 0, 0]
 
-    monkeypatch.setattr(ssh_wire, "SESSION_PATIENCE", 0.5)
+    monkeypatch.setattr(wire, "SESSION_PATIENCE", 0.5)
     refused: list[HostUnreachable] = []
 
     def ask_for_more(number: int, line: str) -> None:

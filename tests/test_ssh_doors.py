@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 from ssh_server import Place, make_key, nobody, opened, public, sh, until
 
-from kamalnb import ssh_link
 from kamalnb.config.model import SecretSource, Ssh
 from kamalnb.errors import HostUnreachable
 from kamalnb.script import Script
 from kamalnb.shell import Secret
-from kamalnb.ssh import SshExecutor
+from kamalnb.ssh import SshExecutor, link
 
 
 @pytest.fixture
@@ -227,7 +226,7 @@ def test_a_proxy_command_carries_the_connection_and_ends_with_it(place: Place) -
 
 
 def test_what_a_proxy_command_complains_of_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_link, "START_ATTEMPTS", 1)
+    monkeypatch.setattr(link, "START_ATTEMPTS", 1)
     place.serve("web")
     error = refusal(place.executor(proxy_command="echo no route to the moon >&2; exit 1"))
     assert error.step == "connect"
@@ -401,8 +400,8 @@ def test_a_user_without_a_shell(place: Place) -> None:
 
 
 def test_a_jump_host_that_froze_meanwhile_is_entered_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_link, "TRUSTED", 0.0)
-    monkeypatch.setattr(ssh_link, "GATEWAY_PATIENCE", 0.4)
+    monkeypatch.setattr(link, "TRUSTED", 0.0)
+    monkeypatch.setattr(link, "GATEWAY_PATIENCE", 0.4)
     jump = place.serve("jump")
     for name in ("web", "job"):
         place.serve(name, "ProxyJump jump")

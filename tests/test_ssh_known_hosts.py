@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kamalnb.known_hosts import Finding, KnownHosts, Verdict, fingerprint, host_names, matches, remember
+from kamalnb.ssh.known_hosts import Finding, KnownHosts, Verdict, fingerprint, host_names, matches, remember
 
 KEY = base64.b64encode(b"\0\0\0\x0bssh-ed25519 this one").decode()
 OTHER = base64.b64encode(b"\0\0\0\x0bssh-ed25519 another").decode()
@@ -126,7 +126,7 @@ def test_names_to_look_for() -> None:
 @given(st.text())
 @settings(max_examples=150, deadline=None)
 def test_any_text_is_read_without_an_error_and_hides_no_good_line(text: str) -> None:
-    from kamalnb.known_hosts import _add, _File
+    from kamalnb.ssh.known_hosts import _add, _File
 
     file = _File()
     for line in [*text.split("\n"), f"web ssh-ed25519 {KEY}"]:

@@ -10,8 +10,8 @@ import pytest
 
 from kamalnb.config.model import Ssh
 from kamalnb.errors import HostUnreachable
-from kamalnb.openssh import resolve, split_address
-from kamalnb.ssh_target import Target
+from kamalnb.ssh.openssh import resolve, split_address
+from kamalnb.ssh.target import Target
 
 ME = pwd.getpwuid(os.getuid())
 

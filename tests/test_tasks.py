@@ -99,7 +99,7 @@ def test_listing_the_tasks_loads_nothing_heavy(tmp_path: Path) -> None:
     assert "kamalnb.tasks" in ours
     assert ours & set(HEAVY) == set()
     assert {name for name in ours if name.startswith("kamalnb")} <= {
-        *("kamalnb", "kamalnb.tasks", "kamalnb.command_line", "kamalnb.errors"),
+        *("kamalnb", "kamalnb.tasks", "kamalnb.command_line", "kamalnb.errors", "kamalnb.development"),
     }
 
 

@@ -19,7 +19,7 @@ CUSTOM_CHECK_LIMIT = 10
 
 
 def containers(service: str) -> Question[tuple[Container, ...]]:
-    """Every container of ``service``, any role, destination and state. Filter in Python: Docker's filters are patterns."""
+    """Every container of ``service``, whatever its role, destination and state: Docker's own filters are patterns."""
     words = ("k_inspect", docker.CONTAINER_FORMAT, "--all", "--filter", f"label=service={service}")
     return Question(look("list containers", *words, uses=(host.INSPECT,)), docker.containers)
 
@@ -32,7 +32,9 @@ def census(service: str) -> Question[tuple[Container, ...]]:
 
 def container(identifier: str, example: str = "") -> Question[Container]:
     """One container by id or name."""
-    command = look("look at container", "docker", "inspect", "--format", docker.CONTAINER_FORMAT, identifier, example=example)
+    command = look(
+        "look at container", "docker", "inspect", "--format", docker.CONTAINER_FORMAT, identifier, example=example
+    )
     return Question(command, lambda text: docker.containers(text)[0])
 
 
@@ -92,11 +94,17 @@ def run(boot: BootPlan, home: str, labels: Mapping[str, str], cord: str | None, 
         boot.reference,
         *(shlex.split(role.cmd) if role.cmd else ()),
     )
-    return Command(name="start container", words=words, limit=120.0, example=example_id, details=(("labels", labels), ("cord", cord)))
+    return Command(
+        name="start container",
+        words=words,
+        limit=120.0,
+        example=example_id,
+        details=(("labels", labels), ("cord", cord)),
+    )
 
 
 def labels(role: Role) -> dict[str, str]:
-    """Kamal's own labels (1.9.3) with the file's merged over them; no Traefik ones where Traefik does not route to it."""
+    """Kamal's own labels (1.9.3), the file's merged over them; no Traefik ones where Traefik does not route to it."""
     name = role.name_prefix
     own = {"service": role.service, "role": role.name, "destination": role.destination or ""}
     if not role.traefik:
@@ -140,7 +148,7 @@ def check(role: Role) -> str:
         f"elif command -v wget >/dev/null 2>&1; then wget -q -T {HEALTH_CHECK_LIMIT} -O /dev/null {{url}}; "
         "elif command -v python3 >/dev/null 2>&1; then python3 -c 'import sys,urllib.request as u;u.urlopen(sys.argv[1],timeout=3)' {url}; "
         "elif command -v ruby >/dev/null 2>&1; then ruby -rnet/http -e 'exit Net::HTTP.get_response(URI(ARGV[0])).code.to_i<400' {url}; "
-        "elif command -v node >/dev/null 2>&1; then node -e 'require(\"http\").get(process.argv[1],{timeout:3000},r=>process.exit(r.statusCode<400?0:1))"
+        'elif command -v node >/dev/null 2>&1; then node -e \'require("http").get(process.argv[1],{timeout:3000},r=>process.exit(r.statusCode<400?0:1))'
         '.on("error",()=>process.exit(1)).on("timeout",()=>process.exit(1))\' {url}; '
         "elif command -v php >/dev/null 2>&1; then php -r 'exit(@file_get_contents($argv[1])===false?1:0);' {url}; "
         "else exit 68; fi"
@@ -149,7 +157,7 @@ def check(role: Role) -> str:
 
 
 def health_command(role: Role) -> str:
-    """The container's health check: the cord first, then up to three app checks a second apart, the cord between them."""
+    """The container's health check: the cord first, then up to three app checks a second apart, the cord in between."""
     app = f"k_app() {{ {check(role)}\n}}"
     if not role.uses_cord:
         return f"{app}\nk_app || {{ sleep 1; k_app; }} || {{ sleep 1; k_app; }}"
@@ -161,14 +169,22 @@ def verify(identifier: str, role: Role) -> Command:
     """Waits on the host until the app's check passes inside the container."""
     deadline = role.healthcheck.deadline
     return look(
-        "verify app", "k_verify", identifier, hundredths(deadline), check(role), uses=(host.CLOCK, host.VERIFY), limit=deadline + 45.0
+        "verify app",
+        "k_verify",
+        identifier,
+        hundredths(deadline),
+        check(role),
+        uses=(host.CLOCK, host.VERIFY),
+        limit=deadline + 45.0,
     )
 
 
 def listening(identifier: str, port: int) -> Question[tuple[sockets.Socket, ...]]:
     """What listens inside the container, read with its own shell."""
     example = f"0: 00000000:{port:04X} 00000000:0000 0A"
-    return Question(look("look at sockets", "k_sockets", identifier, uses=(host.VERIFY,), example=example), sockets.listening)
+    return Question(
+        look("look at sockets", "k_sockets", identifier, uses=(host.VERIFY,), example=example), sockets.listening
+    )
 
 
 def alive(identifier: str, seconds: float, health: str = "healthy", name: str = "soak") -> Command:
@@ -205,10 +221,25 @@ def example_container(identifier: str, name: str, networks: Mapping[str, str]) -
     """What ``container`` would print of a new one that is well: for dry runs."""
     return json.dumps(
         {
-            **{"id": identifier, "name": f"/{name}", "image": "", "image_id": "", "labels": {}, "status": "running", "exit_code": 0},
-            **{"pid": 1, "started": "", "created": "", "restarts": 0, "health": {"Status": "unhealthy"}, "check": None, "mounts": []},
+            "id": identifier,
+            "name": f"/{name}",
+            "image": "",
+            "image_id": "",
+            "labels": {},
+            "status": "running",
+            "exit_code": 0,
+            "pid": 1,
+            "started": "",
+            "created": "",
+            "restarts": 0,
+            "health": {"Status": "unhealthy"},
+            "check": None,
+            "mounts": [],
             "networks": {network: {"IPAddress": "192.0.2.1", "Gateway": "192.0.2.254"} for network in networks},
-            **{"network_mode": "default", "ports": None, "args": [], "published": None},
+            "network_mode": "default",
+            "ports": None,
+            "args": [],
+            "published": None,
         }
     )
 
@@ -222,7 +253,12 @@ def _health(role: Role) -> Iterator[Word]:
     if not role.healthcheck.configured:
         return
     slowest = CUSTOM_CHECK_LIMIT if role.healthcheck.cmd else HEALTH_CHECK_LIMIT
-    yield from ("--health-cmd", health_command(role), "--health-interval", f"{round(role.healthcheck.interval * 1000)}ms")
+    yield from (
+        "--health-cmd",
+        health_command(role),
+        "--health-interval",
+        f"{round(role.healthcheck.interval * 1000)}ms",
+    )
     yield from ("--health-timeout", f"{3 * slowest + 3}s", "--health-retries", "1", "--health-start-period", "1ms")
 
 

@@ -15,10 +15,19 @@ k_state() { docker inspect --format '{{.State.Status}} {{.RestartCount}} {{if .S
 
 # One file name of the cord is there or not; a move works on a full disk and can be taken back.
 CORDS = """\
-k_dark() { umask 022; mkdir -p "$1" && [ ! -e "$1/cord" ] && : >"$1/cord.cut" && chmod 755 "$1" && chmod 644 "$1/cord.cut"; }
+k_dark() {
+  umask 022; mkdir -p "$1" && [ ! -e "$1/cord" ] && : >"$1/cord.cut" && chmod 755 "$1" && chmod 644 "$1/cord.cut"
+}
 k_tie() { [ -e "$1/cord" ] || mv -f "$1/cord.cut" "$1/cord"; }
 k_cut() { [ ! -e "$1/cord" ] || mv -f "$1/cord" "$1/cord.cut"; }
-k_cords() { case $1 in /*) ;; *) set -- "$(pwd -P)/$1" ;; esac; for k_c in "$1"/*/; do [ -d "$k_c" ] || continue; k_s='empty'; [ ! -e "${k_c}cord.cut" ] || k_s='cut'; [ ! -e "${k_c}cord" ] || k_s=tied; printf '%s %s\\n' "$k_s" "${k_c%/}"; done; }"""
+k_cords() {
+  case $1 in /*) ;; *) set -- "$(pwd -P)/$1" ;; esac
+  for k_c in "$1"/*/; do
+    [ -d "$k_c" ] || continue
+    k_s='empty'; [ ! -e "${k_c}cord.cut" ] || k_s='cut'; [ ! -e "${k_c}cord" ] || k_s=tied
+    printf '%s %s\\n' "$k_s" "${k_c%/}"
+  done
+}"""
 
 # Everything of a label, any state; a container that vanishes between the two commands is asked for again.
 INSPECT = """\
@@ -55,7 +64,7 @@ K_ALL
 # How to fetch an address with whatever is there. $1 is head (status and headers) or body, $2 the address.
 FETCH_TOOLS = ("curl", "wget", "python3", "ruby", "node", "php")
 HOST_TOOLS = (*FETCH_TOOLS, "bash")
-"""On a host bash will do, which every Debian has: plain HTTP only. It spares a ``docker exec`` (0.1 s) for each question."""
+"""On a host bash will do, which every Debian has: plain HTTP only. It spares a ``docker exec`` (0.1 s) a question."""
 FETCH = """\
 if command -v curl >/dev/null 2>&1; then
   if [ "$1" = head ]; then exec curl -sk -m 2 -o /dev/null -D - "$2"; fi; exec curl -sk -m 2 "$2"
@@ -97,7 +106,9 @@ def _quoted(text: str) -> str:
 ASK_PROXY = (
     f"k_fetch={_quoted(FETCH)}\n"
     + """\
-k_ask() { if [ "$k_by" = host ]; then sh -c "$k_fetch" k "$1" "$2"; else docker exec "$k_by" sh -c "$k_fetch" k "$1" "$2"; fi 2>/dev/null; }
+k_ask() {
+  if [ "$k_by" = host ]; then sh -c "$k_fetch" k "$1" "$2"; else docker exec "$k_by" sh -c "$k_fetch" k "$1" "$2"; fi 2>/dev/null
+}
 k_seen() {
   k_nonce=$1; shift; k_answered=no; k_reached=no
   for k_url in "$@"; do
@@ -115,10 +126,13 @@ k_enabled() {
   case $k_body in *'"error":'*) printf 'router %s: %s\\n' "$2" "$k_body"; return 1 ;; *'"status":"enabled"'*) return 0 ;; esac
   return 1
 }
-k_listed() { case $(k_ask body "$1/api/http/services/$2@docker") in *"//$3\\""*) return 0 ;; *'{'*) return 1 ;; esac; return 2; }"""
+k_listed() {
+  case $(k_ask body "$1/api/http/services/$2@docker") in *"//$3\\""*) return 0 ;; *'{'*) return 1 ;; esac
+  return 2
+}"""
 )
 
-# k_routed BY ID HUNDREDTHS NONCE API ROUTERS SERVICE ADDRESS URL...: until Docker says healthy and the proxy acknowledges.
+# k_routed BY ID HUNDREDTHS NONCE API ROUTERS SERVICE ADDRESS URL...: until Docker says healthy, and the proxy says so.
 ROUTED = """\
 k_routed() {
   k_by=$1; k_id=$2; k_clock; k_until=$((k_now + $3)); k_nonce=$4; k_api=$5; k_routers=$6; k_service=$7; k_address=$8; shift 8
@@ -140,7 +154,7 @@ k_routed() {
   done
 }"""
 
-# k_out BY ID HUNDREDTHS NONCE API SERVICE ADDRESS ASSUMED URL...: until Docker says it is not healthy and the proxy has let go.
+# k_out BY ID HUNDREDTHS NONCE API SERVICE ADDRESS ASSUMED URL...: until Docker says not healthy, and the proxy let go.
 # One that does not run any more may have been the one to ask with: then there is no answer, and it is out.
 OUT = """\
 k_gone() { case $k_s in "running "* | "paused "*) return 1 ;; esac; echo gone; }

@@ -1,8 +1,8 @@
 """The lock: a session on each host holds a kernel lock on a file that bears the run's id. Nothing here may do I/O.
 
 A session that ends, for whatever reason, frees it: nobody cleans up by hand. Kamal's own lock directories are made and
-honoured too, and removed by the session's trap. ``read -t`` is not in dash, hence ``timeout … head``, and neither of those may inherit the lock: busybox leaves a
-timer behind that would hold it.
+honoured too, and removed by the session's trap. ``read -t`` is not in dash, hence ``timeout … head``, and neither of
+those may inherit the lock: busybox leaves a timer behind that would hold it.
 """
 
 from __future__ import annotations

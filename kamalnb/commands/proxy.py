@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import docker, sockets, traefik
+from .. import sockets, traefik
 from ..config.model import Role
 from ..cutover import CutOver, Old
 from ..docker import Container
 from ..errors import BootError
-from ..shell import Command, Question, look
+from ..shell import Command, look
 from ..traefik import Proxy
 from . import host
 from .app import hundredths
@@ -55,10 +55,29 @@ def way(proxy: Proxy, container: Container, cutover: CutOver, host_tool: str | N
     )
 
 
-def routed(identifier: str, nonce: str, names: tuple[str, ...], service: str, way: Way, deadline: float, name: str = "wait for proxy") -> Command:
-    """Waits until Docker calls it healthy and the proxy acknowledges it, by nonce and by API where each can be asked."""
+def routed(
+    identifier: str,
+    nonce: str,
+    names: tuple[str, ...],
+    service: str,
+    way: Way,
+    deadline: float,
+    name: str = "wait for proxy",
+) -> Command:
+    """Waits until Docker calls it healthy and the proxy acknowledges it: by nonce, and by its API where that is on."""
     urls = way.urls if nonce != "-" else ()
-    words = ("k_routed", way.by, identifier, hundredths(deadline), nonce, way.api or "-", " ".join(names), service, way.address, *urls)
+    words = (
+        "k_routed",
+        way.by,
+        identifier,
+        hundredths(deadline),
+        nonce,
+        way.api or "-",
+        " ".join(names),
+        service,
+        way.address,
+        *urls,
+    )
     return look(name, *words, uses=(*ASK, host.ROUTED), limit=deadline + 30.0)
 
 
@@ -84,7 +103,14 @@ def drain(old: Old, role: Role, port: int, proxy: Proxy) -> Command:
     near = old.container.gateways if proxy.host_network else proxy.container.networks
     addresses = [address for address in near.values() if address]
     container = old.container
-    words = ("k_drain", container.id, str(container.pid), sockets.port_hex(port), hundredths(limit), *map(sockets.address_hex, addresses))
+    words = (
+        "k_drain",
+        container.id,
+        str(container.pid),
+        sockets.port_hex(port),
+        hundredths(limit),
+        *map(sockets.address_hex, addresses),
+    )
     return look("drain", *words, uses=(host.CLOCK, host.DRAIN), limit=limit + 30.0)
 
 
@@ -130,7 +156,8 @@ def _shared_network(proxy: Proxy, container: Container, labels: object) -> str:
         )
     if len(shared) > 1:
         raise BootError(
-            f"The new container and Traefik share several networks ({_listed(shared)}), and Traefik would take any of them.",
+            f"The new container and Traefik share several networks ({_listed(shared)}), "
+            "and Traefik would take any of them.",
             hint="Name one with the label traefik.docker.network.",
         )
     return shared[0]

@@ -14,7 +14,9 @@ def home() -> Question[str]:
 
 def tool() -> Question[str | None]:
     """The first program on the host that can fetch an address."""
-    script = 'k_tool() { for k_t in "$@"; do if command -v "$k_t" >/dev/null 2>&1; then echo "$k_t"; return 0; fi; done; return 0; }'
+    script = (
+        'k_tool() { for k_t in "$@"; do command -v "$k_t" >/dev/null 2>&1 && { echo "$k_t"; break; }; done; return 0; }'
+    )
     return Question(look("find a fetch tool", "k_tool", *host.HOST_TOOLS, uses=(script,)), _one_tool)
 
 
@@ -25,7 +27,11 @@ def write_file(path: str, content: Word, name: str = "write file") -> Command:
 
 def touch_env_file(path: str) -> Command:
     """Makes an empty env file where there is none, so that ``--env-file`` finds one."""
-    return Command(name="env file", words=("k_touch", path), uses=('k_touch() { [ -e "$1" ] || { umask 077; mkdir -p "${1%/*}" && : >"$1"; }; }',))
+    return Command(
+        name="env file",
+        words=("k_touch", path),
+        uses=('k_touch() { [ -e "$1" ] || { umask 077; mkdir -p "${1%/*}" && : >"$1"; }; }',),
+    )
 
 
 def audit(path: str, tags: tuple[str, ...], text: str) -> Command:

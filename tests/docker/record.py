@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kamalnb.commands import app, proxy
+from kamalnb.commands import app
 from kamalnb.preflight import _docker
 from kamalnb.script import Script, render
 from kamalnb.shell import Command, look

@@ -12,8 +12,8 @@ from typing import IO, Any, Protocol
 
 import paramiko
 
-from .errors import HostUnreachable
-from .ssh_target import Target
+from ..errors import HostUnreachable
+from .target import Target
 
 _FAMILIES = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 

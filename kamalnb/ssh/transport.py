@@ -13,7 +13,7 @@ from typing import Any
 import paramiko
 from paramiko.packet import Packetizer
 
-from .ssh_talk import Line
+from .talk import Line
 
 LOG = "kamalnb.ssh"
 """The logger that paramiko writes to; ``ssh.log_level`` sets its level."""

@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from .config.model import Ssh
-from .errors import HostUnreachable
-from .ssh_target import Login, Target
+from ..config.model import Ssh
+from ..errors import HostUnreachable
+from .target import Login, Target
 
 __all__ = ["Login", "Target", "resolve", "split_address"]
 

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 import paramiko
 
-from . import ssh_wire
-from .errors import HostUnreachable
-from .ssh_door import Door
-from .ssh_hold import SshHold
-from .ssh_keys import KeyRing
-from .ssh_login import Entry, HostKeyCheck, short_type
-from .ssh_talk import Exchange
-from .ssh_target import Login, Target
-from .ssh_transport import Transports
-from .ssh_wire import Connection, ConnectionLost, NoRoom
+from ..errors import HostUnreachable
+from . import wire
+from .door import Door
+from .hold import SshHold
+from .keys import KeyRing
+from .login import Entry, HostKeyCheck, short_type
+from .talk import Exchange
+from .target import Login, Target
+from .transport import Transports
+from .wire import Connection, ConnectionLost, NoRoom
 
 SESSIONS = 8
 """Scripts at once on one connection: sshd's MaxSessions is 10, and it frees a slot later than it says."""
@@ -102,7 +102,7 @@ class Link:
         for last_try in (False, True):
             connection = self.open(host)
             try:
-                with self._shop.guard(2 * ssh_wire.SESSION_PATIENCE, connection.abort):
+                with self._shop.guard(2 * wire.SESSION_PATIENCE, connection.abort):
                     channel = connection.start_session(EVALUATE.format(len(line.encode())))
                 self._holds.add(hold := SshHold(channel, line, heartbeat))
                 return hold
@@ -137,7 +137,7 @@ class Link:
         exchange.guard = lambda seconds: self._shop.guard(seconds, connection.abort)
         try:
             # Opening the session has its own limit, starting the shell has none.
-            with exchange.guard(exchange.limit + 2 * ssh_wire.SESSION_PATIENCE):
+            with exchange.guard(exchange.limit + 2 * wire.SESSION_PATIENCE):
                 connection.converse(exchange)
         except ConnectionLost as lost:
             self._drop(connection)
@@ -227,7 +227,7 @@ class Link:
             door = Door(host, self.target, self._shop.connect_timeout, gateway)
             entry = Entry(host, self.target, self._shop.keys)
             check = HostKeyCheck(host, self.target)
-            connection = ssh_wire.new_connection(
+            connection = wire.new_connection(
                 self.target.hostname,
                 self.target.port,
                 door.open,

@@ -1,6 +1,6 @@
 """Scripts on real hosts over SSH: one kept connection per host, each script one round of talk.
 
-Cheap to import. Fabric (0.4 s) comes in with the first connection, through ``ssh_link``.
+Cheap to import. Fabric (0.4 s) comes in with the first connection, through ``ssh.link``.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .config.model import SecretSource, Ssh
-from .errors import HostUnreachable
-from .executor import Abort, OnLine, OnResult, never
+from ..config.model import SecretSource, Ssh
+from ..errors import HostUnreachable
+from ..executor import Abort, OnLine, OnResult, never
+from ..script import Frames, Script, mark_of, render
+from ..shell import Command, Result, Secret, look
 from .openssh import resolve
-from .script import Frames, Script, mark_of, render
-from .shell import Command, Result, Secret, look
-from .ssh_target import Login, Target
+from .target import Login, Target
 
 if TYPE_CHECKING:
-    from .ssh_hold import SshHold
-    from .ssh_link import Link, Shop
-    from .ssh_talk import Exchange
+    from .hold import SshHold
+    from .link import Link, Shop
+    from .talk import Exchange
 
 __all__ = ["Login", "SshExecutor"]
 
@@ -124,7 +124,7 @@ class SshExecutor:
             return self._link_to(target)
 
     def _link_to(self, target: Target) -> Link:
-        from .ssh_link import Link
+        from .link import Link
 
         if target not in self._links:
             via = self._link_to(target.via) if target.via is not None else None
@@ -132,8 +132,8 @@ class SshExecutor:
         return self._links[target]
 
     def _shared(self) -> Shop:
-        from .ssh_keys import KeyRing
-        from .ssh_link import Shop
+        from .keys import KeyRing
+        from .link import Shop
 
         if self._shop is None:
             _set_log_level(self._ssh.log_level)
@@ -148,7 +148,7 @@ class SshExecutor:
 
 
 def _exchange(script: Script, mark: str, frames: Frames, abort: Abort) -> Exchange:
-    from .ssh_talk import Exchange
+    from .talk import Exchange
 
     return Exchange(
         text=render(script, mark).encode(errors="surrogateescape"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import paramiko
 
-from .errors import HostUnreachable
+from ..errors import HostUnreachable
+from .keys import AgentKey, Candidate, KeyRing, KeyUnusable
 from .known_hosts import Finding, KnownHosts, Verdict, remember
-from .ssh_keys import AgentKey, Candidate, KeyRing, KeyUnusable
-from .ssh_target import Target
+from .target import Target
 
 
 class HostKeyCheck:

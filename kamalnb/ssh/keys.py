@@ -18,9 +18,9 @@ from pathlib import Path
 
 import paramiko
 
-from .config.model import SecretSource, Ssh
-from .shell import Secret
-from .ssh_target import Target
+from ..config.model import SecretSource, Ssh
+from ..shell import Secret
+from .target import Target
 
 AGENT_PATIENCE = 30.0
 """Seconds for an agent's answer: it may be asking a person to touch a key."""

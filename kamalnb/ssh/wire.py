@@ -20,8 +20,8 @@ import invoke.runners
 import paramiko
 from fabric.runners import Remote
 
-from .ssh_talk import Conversation, Exchange
-from .ssh_transport import HostKeyPolicy, Pulse, Transports
+from .talk import Conversation, Exchange
+from .transport import HostKeyPolicy, Pulse, Transports
 
 SHELL = "exec /bin/sh -s"
 """The command line of every script, so no script and no secret is in a process list, whatever the login shell."""

@@ -1,0 +1,83 @@
+"""What came of a switch: met again after a lost connection, its first failure, and what people should know.
+
+Nothing here may do I/O.
+"""
+
+from __future__ import annotations
+
+from . import switch
+from .attempt import Attempt
+from .commands import proxy
+from .errors import BootError, HostUnreachable
+from .events import Fact
+from .flow import Flow, Pause, Run, Tell
+from .script import REFUSED, Script
+from .shell import Result
+
+REATTACH = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Pauses in seconds before a lost host is met again, in the switch."""
+
+
+def met_again(attempt: Attempt, steps: switch.Steps) -> Flow[tuple[Result, ...]]:
+    """Runs the detached script, and follows it again when the connection is lost: it is never started twice."""
+    for pause in (*REATTACH, None):
+        try:
+            results: tuple[Result, ...] = yield Run(steps.script, steps.phases)
+            if results and results[-1].exited is not None:
+                return results
+        except HostUnreachable:
+            pass
+        if pause is not None:
+            yield Tell(Fact(kind="lost", text="the connection was lost; the host goes on by itself", warning=True))
+            yield Pause(pause, "to meet the host again")
+    raise BootError(
+        "The host was lost in the switch.",
+        serving=f"Either {attempt.plan.version} or {attempt.old_version or 'nothing'} serves there; "
+        "the host goes on by itself.",
+        hint="Look with invoke check, then boot the same version again.",
+    )
+
+
+def first_failure(script: Script, results: tuple[Result, ...]) -> tuple[int, Result] | None:
+    """The first step that failed, with its number in ``script.commands``; None where all went well."""
+    # Up to the first failure no undo ran, so the results are those of the steps alone, in their order.
+    for number, result in zip(script.order, results, strict=False):
+        if not result.ok and not script.commands[number].may_fail:
+            return number, result
+    if results:
+        return None
+    return -1, Result(name="switch", line="", exited=REFUSED)
+
+
+def told(attempt: Attempt, results: tuple[Result, ...]) -> Flow[None]:
+    """What people should know of a switch that went well or not: what was cut short, killed, or only assumed."""
+    for result in results:
+        for line in result.stdout.splitlines():
+            fact = _drain_fact(attempt, line) if result.name == "drain" else None
+            if result.name == switch.STOP and line.startswith("exit 137"):
+                fact = Fact(kind="killed", text="the old container ignored SIGTERM and was killed", warning=True)
+            if line == "assumed":
+                text = "the proxy could not be asked about the old container: assumed out after a wait"
+                fact = Fact(kind="assumed", text=text, warning=True)
+            if fact is not None:
+                yield Tell(fact)
+
+
+def _drain_fact(attempt: Attempt, line: str) -> Fact | None:
+    kind, _, left = line.partition(" ")
+    if kind != "left" or left == "0":
+        return None
+    traefik_there = attempt.situation.proxy
+    if traefik_there and not all(proxy.counts_in_flight(traefik_there, old) for old in attempt.olds):
+        text = f"Traefik keeps idle connections open ({left} at the end), so the drain was assumed to be over"
+        return Fact(kind="drain-assumed", text=text, warning=True)
+    many = {"1": "1 open connection was", "unknown": "nobody could tell how many connections were"}
+    sentence = many.get(left, f"{left} open connections were")
+    return Fact(kind="cut-short", text=f"{sentence} closed at the end of the drain", warning=True)
+
+
+def sentence(result: Result) -> str:
+    """A failed step in one sentence."""
+    how = "gave no exit status" if result.exited is None else f"ended with {result.exited}"
+    said = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
+    return f"“{result.name}” {how}{': ' + said[0] if said else ''}."

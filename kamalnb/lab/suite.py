@@ -19,6 +19,8 @@ from .machine import Say
 
 LINTERS = {"ruff": ["ruff", "check", "--output-format=concise", "."], "mypy --strict": ["mypy"]}
 FAST, LAB = "not lab and not browser", "lab"
+SIDE_BY_SIDE = ("-n", "3")
+"""Fast tests mostly wait for real sockets and shells; those on the lab have its hosts to themselves."""
 DIRECTORY = Path(".lab-test")
 """The tests' own lab: one that somebody plays with must not be broken, nor taken down."""
 
@@ -49,7 +51,7 @@ def run(lab: bool = True, quick: bool = False, say: Say = print) -> int:
     for name, words in LINTERS.items():
         count += _linted(name, words, say)
     say("== tests without a lab")
-    count += _tested(FAST, quick, {})
+    count += _tested(FAST, quick, {}, SIDE_BY_SIDE)
     if lab and not (quick and count.failed):
         count += _on_lab(quick, say)
     say(f"all of it took {time.monotonic() - began:.0f} s")
@@ -86,11 +88,11 @@ def _linted(name: str, words: Sequence[str], say: Say) -> Count:
     return Count(passed=1) if _call(words, {}) == 0 else Count(failed=1)
 
 
-def _tested(marks: str, quick: bool, env: Mapping[str, str]) -> Count:
+def _tested(marks: str, quick: bool, env: Mapping[str, str], options: Sequence[str] = ()) -> Count:
     """Runs pytest, and counts what it reports; an exit code that no failed test explains is a failure of its own."""
     with tempfile.TemporaryDirectory(prefix="kamalnb-test-") as name:
         report = Path(name) / "report.xml"
-        code = _call(["pytest", "-m", marks, f"--junitxml={report}", *(["-x"] if quick else [])], env)
+        code = _call(["pytest", "-m", marks, f"--junitxml={report}", *options, *(["-x"] if quick else [])], env)
         count = counted(report.read_text()) if report.is_file() else Count()
     return count if code == 0 or count.failed else count + Count(failed=1)
 

@@ -15,6 +15,7 @@ from ..errors import LockHeld, Unclear
 from ..shell import Command
 
 HELD = 75
+UNWRITABLE = "in the run directory of the login user; look there with df -i and ls -ld"
 LEASE = 15.0
 """Seconds without a heartbeat after which a host takes its lock back."""
 HEARTBEAT = 5.0
@@ -80,6 +81,8 @@ def refusal(host: str, printed: str, exited: int | None) -> LockHeld | Unclear:
         return LockHeld(f"Another deploy is under way on {host} ({holder}). Wait until it ends, then try again.")
     if exited == HELD and kind == "kamal":
         return LockHeld(f"Kamal holds the lock on {host} ({_kamal(rest)}). Wait, or release it: kamal lock release.")
+    if exited == 73:
+        return Unclear("hold lock", printed, f"{host} has no room or no right to write its lock file, {UNWRITABLE}")
     if exited == 72:
         return Unclear("hold lock", printed, f"{host} has no flock; install util-linux there")
     return Unclear("hold lock", printed, f"exit code {exited} on {host}")

@@ -86,10 +86,14 @@ def pretend(request: pytest.FixtureRequest) -> Iterator[Twin]:
 
 
 def real(request: pytest.FixtureRequest) -> Iterator[Twin]:
+    from kamalnb.fleet import Fleet
     from kamalnb.project import load
     from kamalnb.ssh import SshExecutor
 
-    project = load(request.getfixturevalue("lab").config_file, environ=dict(os.environ))
+    config_file = request.getfixturevalue("lab").config_file
+    # A dockerd that was killed, as other tests do it, leaves Traefik stopped.
+    assert all(one.ok for one in Fleet(config_file=config_file, hosts=["web-1"]).boot_traefik())
+    project = load(config_file, environ=dict(os.environ))
     executor = SshExecutor(project.config.ssh, secrets=project.secret, directory=project.root)
     yield Twin(executor)
     executor.close()

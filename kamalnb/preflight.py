@@ -23,8 +23,6 @@ LOW = 2 * 1024 * 1024
 """KiB below which a disk is worth a warning."""
 CLOCK_APART = 30.0
 OLDEST_DOCKER = (1, 40)
-OLDEST_TRAEFIK = {2: (2, 11, 31), 3: (3, 6, 1)}
-"""Older ones cannot talk to Docker 29 (traefik#12253)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from .errors import BootError, HostUnreachable, KamalnbError, Unclear
 from .events import Event, Phase
 from .executor import Executor, never
 from .flow import Cancelled, Effect, Enter, Flow, Pause, Run, Tell
-from .rollout import Begin, Each, FleetFlow, Job, Outcome
+from .rollout import Begin, Done, Each, FleetFlow, Job, Outcome
 from .script import Script
 from .shell import Command, Result
 
@@ -133,7 +133,9 @@ class Engine:
             yield events.HostBooted(
                 at=self.now(), host=job.host, role=job.role, version=value.version, replaced=value.replaced
             )
-        elif isinstance(outcome.error, KamalnbError) and job.role:
+        elif isinstance(outcome.value, Done):
+            yield events.HostDone(at=self.now(), host=job.host, role=job.role, sentence=outcome.value.sentence)
+        elif isinstance(outcome.error, KamalnbError) and (job.role or job.tells):
             yield _failed(self.now(), job, outcome.error)
 
     def _work(self, job: Job) -> None:

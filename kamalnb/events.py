@@ -58,6 +58,7 @@ class State(StrEnum):
     WAITING = "waiting"
     RUNNING = "running"
     BOOTED = "booted"
+    DONE = "done"
     FAILED = "failed"
     UNTOUCHED = "untouched"
 
@@ -162,6 +163,13 @@ class HostBooted(Event):
 
     version: str
     replaced: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostDone(Event):
+    """A change other than a boot went well there; ``sentence`` says what was done."""
+
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +310,8 @@ def _changed(line: Line, event: Event) -> Line:
                 ended=event.at,
                 doing="",
             )
+        case HostDone():
+            return replace(line, state=State.DONE, phase=Phase.DONE, ended=event.at, doing=event.sentence)
         case HostFailed():
             untouched = event.phase is None
             return replace(

@@ -35,7 +35,7 @@ def of(report: Report) -> int:
     if report.finished is not None and report.finished.exit_code not in (OK, FAILED):
         return report.finished.exit_code
     failures = report.failures
-    untouched = not report.count(State.BOOTED, State.FAILED)
+    untouched = not report.count(State.BOOTED, State.DONE, State.FAILED)
     if failures and untouched and all(failure.kind == "HostUnreachable" for failure in failures):
         return UNREACHABLE
     return FAILED

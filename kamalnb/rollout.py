@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .boot import Booted, boot
@@ -22,6 +22,16 @@ class Job:
     host: str
     role: str
     flow: Flow[Any]
+    tells: bool = False
+    """Its end is told also where it is about no role."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a change other than a boot did, in one sentence; ``data`` is the same for programs."""
+
+    sentence: str
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,4 +107,4 @@ def _tag(plan: Plan, boots: tuple[BootPlan, ...]) -> Flow[None]:
     yield from do(*steps, fence=boots[0].fence)
 
 
-__all__ = ["Begin", "Booted", "Each", "FleetFlow", "Job", "Outcome", "rollout"]
+__all__ = ["Begin", "Booted", "Done", "Each", "FleetFlow", "Job", "Outcome", "rollout"]

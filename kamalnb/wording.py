@@ -114,7 +114,7 @@ def phase(line: Line) -> str:
     """Where a host is, in one word."""
     if line.state is State.RUNNING and line.phase is not None:
         return str(line.phase)
-    return "done" if line.state is State.BOOTED else str(line.state)
+    return "done" if line.state in (State.BOOTED, State.DONE) else str(line.state)
 
 
 def doing(line: Line) -> str:
@@ -122,6 +122,8 @@ def doing(line: Line) -> str:
     match line.state:
         case State.BOOTED:
             return f"{short(line.serving)} serves"
+        case State.DONE:
+            return clean(line.doing)
         case State.FAILED | State.UNTOUCHED:
             return clean(line.failure.error.splitlines()[0]) if line.failure else ""
         case State.RUNNING:
@@ -187,6 +189,8 @@ def standing(line: Line) -> str:
             return f"{who}: not begun"
         case State.BOOTED:
             return f"{who}: {line.serving} serves"
+        case State.DONE:
+            return f"{who}: {clean(line.doing)}"
         case State.FAILED | State.UNTOUCHED:
             return f"{who}: {line.state}. {clean(line.serving)}".rstrip(". ") + "."
         case _:

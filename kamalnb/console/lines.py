@@ -45,6 +45,8 @@ def _of_host(event: Event, phase: str) -> Said | None:
         case events.HostBooted():
             before = f" instead of {short(event.replaced)}" if event.replaced else ""
             return Said("ok", f"{short(event.version)} serves{before}", "done")
+        case events.HostDone():
+            return Said("ok", clean(event.sentence), "done")
         case events.HostFailed():
             where = f"failed in {event.phase}" if event.phase else "cannot be used"
             why = event.error.removeprefix(f"{event.host}: ").splitlines() or [""]

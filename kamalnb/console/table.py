@@ -12,11 +12,19 @@ from rich.text import Text
 from ..events import Line, Phase, Report, State
 from ..wording import LEAVE, STOPPING, change, doing, elapsed, phase, seconds, title
 
-MARKS = {State.WAITING: "·", State.RUNNING: "▸", State.BOOTED: "✓", State.FAILED: "✗", State.UNTOUCHED: "–"}
+MARKS = {
+    State.WAITING: "·",
+    State.RUNNING: "▸",
+    State.BOOTED: "✓",
+    State.DONE: "✓",
+    State.FAILED: "✗",
+    State.UNTOUCHED: "–",
+}
 STYLES = {
     State.WAITING: "dim",
     State.RUNNING: "cyan",
     State.BOOTED: "green",
+    State.DONE: "green",
     State.FAILED: "red",
     State.UNTOUCHED: "yellow",
 }
@@ -96,7 +104,7 @@ class Frame:
             yield Text(f"  and {left_over}", style="dim")
 
     def _now_of(self, line: Line) -> str:
-        if line.state is State.WAITING and not self.report.count(State.RUNNING, State.BOOTED, State.FAILED):
+        if line.state is State.WAITING and not self.report.count(State.RUNNING, State.BOOTED, State.DONE, State.FAILED):
             return next(
                 (note.text for note in reversed(self.report.notes) if note.kind == "note" and not note.warning), ""
             )
@@ -108,7 +116,14 @@ class Frame:
         room = len(lines) if self.room is None else max(1, (self.room - 4) // height)
         if len(lines) <= room:
             return lines, ""
-        first = {State.FAILED: 0, State.RUNNING: 1, State.UNTOUCHED: 2, State.WAITING: 3, State.BOOTED: 4}
+        first = {
+            State.FAILED: 0,
+            State.RUNNING: 1,
+            State.UNTOUCHED: 2,
+            State.WAITING: 3,
+            State.BOOTED: 4,
+            State.DONE: 4,
+        }
         chosen = sorted(range(len(lines)), key=lambda number: (first[lines[number].state], number))
         kept = sorted(chosen[:room])
         rest = [lines[number] for number in chosen[room:]]
@@ -119,7 +134,7 @@ class Frame:
 def _bar(line: Line) -> str:
     """How far a boot has come: one mark for each phase, then its word."""
     word = phase(line)
-    if line.state is State.BOOTED:
+    if line.state in (State.BOOTED, State.DONE):
         return f"{'━' * len(STEPS)} {word}"
     if line.state is State.RUNNING and line.phase in STEPS:
         done = STEPS.index(line.phase)

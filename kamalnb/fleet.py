@@ -13,11 +13,12 @@ from .commands import traefik as traefik_commands
 from .config.model import Config
 from .engine import Clock, Engine
 from .errors import RolloutFailed
-from .events import Event, Report
+from .events import Event
 from .executor import Executor
 from .flow import Flow, do
 from .plan import Selection, select
 from .preflight import Check
+from .report import Report
 from .rollout import Job, Outcome
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .config.versions import abbreviated
-from .events import HostFailed, Line, Phase, Report, State
+from .events import HostFailed, Phase
+from .report import Line, Report, State
 
 PHASES: Mapping[Phase, str] = {
     Phase.OBSERVE: "looking at what runs there",

@@ -10,7 +10,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from .errors import BootError, HostUnreachable, KamalnbError, Unclear
 from .events import Event, Phase
 from .executor import Executor, never
 from .flow import Cancelled, Effect, Enter, Flow, Pause, Run, Tell
-from .rollout import Begin, Done, Each, FleetFlow, Job, Outcome
+from .rollout import Begin, Done, Each, FleetFlow, Job, Local, Outcome
 from .script import Script
 from .shell import Command, Result
 
@@ -62,6 +62,8 @@ class Engine:
         self._began = self.clock.now()
         self._queue: queue.SimpleQueue[Event | Outcome] = queue.SimpleQueue()
         self._cancelled = threading.Event()
+        self.local: Callable[[Engine, Local], Generator[Event, None, bool]] = _nothing_to_do
+        """What is done on this machine for a fleet flow: hooks."""
 
     def cancel(self) -> None:
         """Before a host's switch, undo there; past it, let the host finish; start no further batch."""
@@ -73,6 +75,10 @@ class Engine:
     def cancelled(self) -> bool:
         """Whether a person asked the run to stop."""
         return self._cancelled.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Lets time pass, less where somebody cancels."""
+        self.clock.wait(seconds, self._cancelled)
 
     def now(self) -> float:
         """Seconds since the run began."""
@@ -97,6 +103,8 @@ class Engine:
                             yield events.BatchStarted(
                                 at=self.now(), number=effect.number, of=effect.of, hosts=effect.hosts
                             )
+                    case Local():
+                        answer = yield from self.local(self, effect)
                     case Pause(seconds=seconds, why=why):
                         yield events.Waiting(at=self.now(), seconds=seconds, why=why)
                         self.clock.wait(seconds, self._cancelled)
@@ -148,6 +156,11 @@ class Engine:
             outcome = Outcome(job=job, error=KamalnbError(f"a defect of kamalnb: {error!r}. Please report it."))
             outcome.error.__cause__ = error  # type: ignore[union-attr]
         self._queue.put(outcome)
+
+
+def _nothing_to_do(engine: Engine, effect: Local) -> Generator[Event, None, bool]:
+    yield from ()
+    return True
 
 
 class _Worker:

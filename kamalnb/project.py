@@ -69,6 +69,13 @@ class Project:
             raise UsageError(f"{self.root} has no git commit to take a version from. Name one: --version=abc1234.")
         return f"{revision}_uncommitted_{secrets.token_hex(8)}" if changes else revision
 
+    def revision(self) -> str:
+        """The short hash of the commit of this checkout, with ``+changes`` where files were changed; "" without git."""
+        revision = self._git("rev-parse", "--short=7", "HEAD")
+        if not revision:
+            return ""
+        return f"{revision}+changes" if self._git("status", "--porcelain") else revision
+
     def performer(self) -> str:
         """Who does this, for the audit log and the lock: one line, never empty."""
         names = ("KAMALNB_PERFORMER", "GITHUB_ACTOR", "JUPYTERHUB_USER")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .config.versions import abbreviated
@@ -161,19 +161,20 @@ def closing(
     if booted:
         before = sorted({short(old) for old in booted.values() if old and old != version})
         instead = f" instead of {', '.join(before)}" if before else ""
-        parts.append(f"{version} serves on {_some(tuple(booted), 'hosts')}{instead}")
+        parts.append(f"{version} serves on {some(tuple(booted), 'hosts')}{instead}")
     if failed:
         parts.append(
-            f"{version} did not boot: {_some(failed, 'boots')} failed"
+            f"{version} did not boot: {some(failed, 'boots')} failed"
             if not booted
-            else f"{_some(failed, 'boots')} failed"
+            else f"{some(failed, 'boots')} failed"
         )
     if not_begun:
         parts.append(f"{counted(not_begun, 'boot')} not begun")
     return f"{'stopped: ' if stopped else ''}{'; '.join(parts) or 'nothing was begun'}, in {seconds(took)}."
 
 
-def _some(names: tuple[str, ...], noun: str) -> str:
+def some(names: Sequence[str], noun: str) -> str:
+    """Names in a row, or how many where they are many."""
     return ", ".join(names) if len(names) <= 6 else f"{len(names)} {noun}"
 
 

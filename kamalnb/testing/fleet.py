@@ -52,7 +52,7 @@ class PretendFleet:
         here = self.hosts.get(host)
         if here is None or here.unreachable:
             raise HostUnreachable(host, "connect", f"nothing answers at {host}. Try `ssh {host}`.")
-        _sh, _c, _text, _name, _directory, path, run_id, *_rest, line = map(str, command.words)
+        path, run_id, line = (str(command.words[number]) for number in (5, 6, 11))
         with here.lock:
             return PretendHold(here, here.path(path), f"{run_id}\n{line}\n")
 

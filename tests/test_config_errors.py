@@ -112,7 +112,7 @@ def test_eight_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
         ("release: {cmd: x, timeout: 0}", "release/timeout", "from a millisecond to 24 h"),
         ("release: {cmd: x, role: wbe}", "release/role", "Did you mean web?"),
         ("release: {command: x, cmd: y}", "release/command", "is not a known key"),
-        ("servers: {web: [a], jobs: []}\nallow_empty_roles: true\nrelease: {cmd: x, role: jobs}", "release/role", "no host"),
+        ("servers: {web: [a], j: []}\nallow_empty_roles: true\nrelease: {cmd: x, role: j}", "release/role", "no host"),
         ("aliases: {Console: exec}", "aliases/Console", "is no name for an alias"),
         ("aliases: {-c: exec}", "aliases/-c", "is no name for an alias"),
         ("aliases: {c: [exec]}", "aliases/c", "should be a text, and is a list"),

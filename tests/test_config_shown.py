@@ -16,7 +16,8 @@ from kamalnb.shell import Secret
 
 CANARY = "hunter2canary"
 REFERENCE = (Path(model.__file__).parent / "deploy.reference.yml").read_text()
-BASE = "service: app\nimage: app\nservers: {web: [a, b: [canary]], jobs: [c]}\n"
+BASE = "service: app\nimage: app\nservers: {web: [a, b], jobs: [c]}\n"
+TAGGED = BASE.replace("b]", "b: [canary]]")
 
 
 def read(more: str = "", text: str = BASE, **environ: str) -> Config:
@@ -61,7 +62,7 @@ def test_every_value_of_a_role_is_shown_or_named_otherwise() -> None:
 
 
 def test_each_host_with_a_tag_has_its_own_environment() -> None:
-    web = as_mapping(read(ENV))["servers"]["web"]
+    web = as_mapping(read(ENV, TAGGED))["servers"]["web"]
     assert web["env"]["clear"] == {"A": "1"}
     assert {host: env["clear"] for host, env in web["env_on"].items()} == {"b": {"A": "2", "B": "3"}}
     assert web["env_on"]["b"]["secret"] == {"DB": "[REDACTED] from the variable DB"}
@@ -87,7 +88,7 @@ env: {{secret: {{X: {{command: [echo, {CANARY}]}}}}}}
 
 
 def test_a_row_is_one_value_with_its_place() -> None:
-    found = {row["key"]: row["value"] for row in rows(read(ENV))}
+    found = {row["key"]: row["value"] for row in rows(read(ENV, TAGGED))}
     assert found["servers/web/env_on/b/clear/B"] == "3"
     assert found["servers/web/hosts"] == "a, b"
     assert found["confirm"] == "false"

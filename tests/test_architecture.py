@@ -196,7 +196,7 @@ def test_modules_and_public_names_say_what_they_are(path: Path) -> None:
 HEAVY = ("pandas", "ipywidgets", "fabric", "paramiko", "pydantic", "rich", "yaml", "IPython")
 
 
-@pytest.mark.parametrize("module", ["kamalnb", "kamalnb.tasks", "kamalnb.fleet", "kamalnb.testing"])
+@pytest.mark.parametrize("module", ["kamalnb", "kamalnb.tasks", "kamalnb.fleet", "kamalnb.testing", "kamalnb.program"])
 def test_importing_is_light(module: str) -> None:
     name = HOUSE / (module.replace("kamalnb.", "").replace("kamalnb", "__init__") + ".py")
     if not name.exists() and not (name.with_suffix("") / "__init__.py").exists():
@@ -204,7 +204,7 @@ def test_importing_is_light(module: str) -> None:
     code = f"import sys, {module}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOUSE.parent)
     # Invoke itself loads PyYAML.
-    assert set(done.stdout.split()) <= ({"yaml"} if module == "kamalnb.tasks" else set())
+    assert set(done.stdout.split()) <= ({"yaml"} if module in ("kamalnb.tasks", "kamalnb.program") else set())
 
 
 def test_sleeping_is_for_the_clock_the_wire_and_the_lab() -> None:

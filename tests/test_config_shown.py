@@ -100,7 +100,7 @@ def test_what_a_deploy_would_pass_over_is_named_with_what_to_do() -> None:
     assert [(one.key, one.sentence) for one in ignored(read(more))] == [
         (
             "builder",
-            "builder is not used, since kamalnb builds no images: build and push with `kamal build push`, or Docker.",
+            "builder is not used, since kamalnb builds no images: push one with `kamal build push` or Docker.",
         ),
         ("accessories", "accessories are not started by kamalnb: go on with `kamal accessory boot`."),
         (

@@ -8,7 +8,7 @@ from .model import Config
 
 _SENTENCES = {
     "accessories": "accessories are not started by kamalnb: go on with `kamal accessory boot`.",
-    "builder": "builder is not used, since kamalnb builds no images: build and push with `kamal build push`, or Docker.",
+    "builder": "builder is not used, since kamalnb builds no images: push one with `kamal build push` or Docker.",
 }
 
 

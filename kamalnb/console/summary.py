@@ -16,6 +16,7 @@ _INVOKE = Called()
 _ROWS = 500
 _LOG_LINES = 20
 _LONGEST = 400
+_CELL = 100
 _LARGEST = 500_000
 
 
@@ -54,22 +55,28 @@ def _told(report: Report, called: Called) -> Iterator[str]:
     """Every warning and every failure, as far as a page takes them (GitHub: 1 MiB)."""
     warnings = [note.text for note in report.notes if note.warning]
     warnings += [f"{line.host} {line.role}: {text}" for line in report.lines for text in line.warnings]
-    blocks = [f"- ⚠️ {_text(text)}\n" for text in warnings[:_ROWS]]
-    blocks += ["\n".join((*_failure(failure, called), "")) for failure in report.failures]
-    room = _LARGEST
-    for number, block in enumerate(blocks):
+    number, room = len(warnings) + len(report.failures), _LARGEST
+    for block in _blocks(warnings, report.failures, called):
         room -= len(block.encode(errors="replace"))
         if room < 0:
-            yield f"And {len(blocks) - number} more: the job's log has them."
+            yield f"And {number} more: the job's log has them."
             return
+        number -= 1
         yield block
+
+
+def _blocks(warnings: list[str], failures: tuple[HostFailed, ...], called: Called) -> Iterator[str]:
+    for text in warnings:
+        yield f"- ⚠️ {_text(text)}\n"
+    for failure in failures:
+        yield "\n".join((*_failure(failure, called), ""))
 
 
 def _row(line: Line, now: float) -> str:
     version = short(line.serving or line.version) if line.state is State.BOOTED else short(line.version)
     before = f"{short(line.replaced)} → " if line.replaced else ""
     cells = (_MARKS.get(line.state, "▶"), line.host, line.role, before + version, _result(line), elapsed(line, now))
-    return "| " + " | ".join(_text(cell) for cell in cells) + " |"
+    return "| " + " | ".join(_text(cell, _CELL) for cell in cells) + " |"
 
 
 def _result(line: Line) -> str:
@@ -99,13 +106,13 @@ def _failure(failure: HostFailed, called: Called) -> Iterator[str]:
     log = [line for text in (*more, *failure.log, *failure.health) for line in text.splitlines() if line.strip()]
     if log:
         # As HTML: a fence of Markdown could be closed by the log itself.
-        words = "\n".join(html.escape(clean(line.strip())[:_LONGEST]) for line in log[-_LOG_LINES:])
+        words = "\n".join(html.escape(clean(line.strip()[:_LONGEST])) for line in log[-_LOG_LINES:])
         yield f"\n<details><summary>its last words</summary>\n\n<pre>{words}</pre>\n\n</details>"
 
 
-def _text(text: str) -> str:
+def _text(text: str, longest: int = _LONGEST) -> str:
     """``text`` as Markdown shows it unchanged, on one line: hosts print what they like."""
-    line = clean(" ".join(text.split()))
-    line = line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    line = clean(" ".join(text[: 2 * longest].split()))
+    line = line if len(line) <= longest else f"{line[:longest]}…"
     # Entities, since a backslash would be shown inside of code, and a pipe ends a cell even there.
     return re.sub(r"[&<>|`*_\[\]~@#!\\$:]", lambda found: f"&#{ord(found[0])};", line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from ..boot import observe
@@ -31,9 +32,10 @@ class OnHost:
         return self.config.roles_on(self.host)
 
     def of(self, role: Role) -> Change:
-        """The same change of one role there."""
+        """The same change of one role there, under an id of its own: each role has its own journal."""
+        nonce = hashlib.sha256(f"{self.nonce} {role.name}".encode()).hexdigest()[:32]
         return Change(
-            config=self.config, host=self.host, nonce=self.nonce, performer=self.performer, fence=self.fence, role=role
+            config=self.config, host=self.host, nonce=nonce, performer=self.performer, fence=self.fence, role=role
         )
 
     def directory(self, home: str) -> str:

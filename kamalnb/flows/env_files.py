@@ -1,4 +1,4 @@
-"""Secret env files on a host: pushed with a diff of keys, deleted. No value ever comes back. Nothing here may do I/O."""
+"""Secret env files on a host: pushed with a diff of keys, deleted. No value comes back. Nothing here may do I/O."""
 
 from __future__ import annotations
 

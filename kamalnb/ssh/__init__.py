@@ -25,6 +25,7 @@ from .target import Login, Target
 if TYPE_CHECKING:
     from .hold import SshHold
     from .link import Link, Shop
+    from .scan import HostKey
     from .talk import Exchange
 
 __all__ = ["Login", "SshExecutor"]
@@ -95,6 +96,17 @@ class SshExecutor:
                 host, "session", f"logged in, but a shell does not run ({said}). Try `{link.target.command} true`."
             )
         return link.login
+
+    def host_keys(self, host: str) -> tuple[HostKey, ...]:
+        """The keys that ``host`` shows, after those of its jump hosts: for a known_hosts file. Trusts none of them.
+
+        Raises HostUnreachable.
+        """
+        from .scan import scan
+
+        link = self._link(host)
+        with self._remembered(host):
+            return scan(host, link, self._ssh.connect_timeout)
 
     def close(self) -> None:
         """Lets every connection go. The next ``run`` connects again."""

@@ -29,9 +29,9 @@ def images_removed(change: OnHost) -> Flow[Done]:
     """Removes the images of the service's repository, but for those that a container of the host is made from."""
     repository = change.config.repository
     found, uses = yield from ask_all(images.of_service(repository, change.config.service), images.uses())
-    used = {use.image: use.name for use in uses}
+    used = {use.image for use in uses}
     free = [name for image in found if image.id not in used for name in images.names(image, repository)]
-    in_use = sorted({used[image.id] for image in found if image.id in used})
+    in_use = sorted({use.name for use in uses if use.image in {image.id for image in found}})
     stay = f"those of {_listed(in_use)} stay, since these containers are made from them" if in_use else ""
     if not free:
         return Done(f"images: {stay or f'no image of {repository} was there'}.", {"removed": (), "in_use": in_use})

@@ -25,7 +25,7 @@ from .target import Login, Target
 if TYPE_CHECKING:
     from .hold import SshHold
     from .link import Link, Shop
-    from .scan import HostKey
+    from .scan import Scanned
     from .talk import Exchange
 
 __all__ = ["Login", "SshExecutor"]
@@ -97,16 +97,15 @@ class SshExecutor:
             )
         return link.login
 
-    def host_keys(self, host: str) -> tuple[HostKey, ...]:
-        """The keys that ``host`` shows, after those of its jump hosts: for a known_hosts file. Trusts none of them.
+    def host_keys(self, host: str) -> Scanned:
+        """The keys that ``host`` shows, after those of its jump hosts: for a known_hosts file. Trusts none of them."""
+        from .scan import Scanned, scan
 
-        Raises HostUnreachable.
-        """
-        from .scan import scan
-
-        link = self._link(host)
-        with self._remembered(host):
-            return scan(host, link, self._ssh.connect_timeout)
+        try:
+            with self._remembered(host):
+                return scan(host, self._link(host), self._ssh.connect_timeout)
+        except HostUnreachable as error:  # ssh's own configuration does not say where it is
+            return Scanned(error=error)
 
     def close(self) -> None:
         """Lets every connection go. The next ``run`` connects again."""

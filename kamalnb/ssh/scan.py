@@ -49,13 +49,26 @@ class HostKey:
         return fingerprint(self.key)
 
 
-def scan(host: str, link: Link, timeout: float) -> tuple[HostKey, ...]:
-    """The keys of ``link``'s target, after those of the jump hosts in front of it, the outermost first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """What one host showed. ``keys`` begin with those of its jump hosts, the outermost first.
 
-    Raises HostUnreachable: also where a jump host's own key is not known yet.
+    With an ``error`` the way ended there: a jump host's own key is known only after its line was put into known_hosts.
     """
-    before = scan(host, link.via, timeout) if link.via is not None else ()
-    return (*before, *_shown(host, link, timeout))
+
+    keys: tuple[HostKey, ...] = ()
+    error: HostUnreachable | None = None
+
+
+def scan(host: str, link: Link, timeout: float) -> Scanned:
+    """The keys of ``link``'s target and of the jump hosts in front of it, as far as the way goes."""
+    before = scan(host, link.via, timeout) if link.via is not None else Scanned()
+    if before.error is not None:
+        return before
+    try:
+        return Scanned(keys=(*before.keys, *_shown(host, link, timeout)))
+    except HostUnreachable as error:
+        return Scanned(keys=before.keys, error=error)
 
 
 def _shown(host: str, link: Link, timeout: float) -> Iterator[HostKey]:

@@ -19,7 +19,7 @@ k_facts() {
   else case $k_v in *[Pp]ermission\\ denied*) echo 'docker denied' ;; *) echo 'docker down' ;; esac; fi
   if command -v apt-get >/dev/null 2>&1; then echo 'packages apt'; else echo 'packages none'; fi
   if command -v flock >/dev/null 2>&1; then echo 'flock yes'; else echo 'flock no'; fi
-  k_os=; [ ! -r /etc/os-release ] || k_os=$(. /etc/os-release 2>/dev/null; printf %s "$PRETTY_NAME")
+  k_os=$(sed -n 's/^PRETTY_NAME="\\{0,1\\}\\([^"]*\\)"\\{0,1\\}$/\\1/p' /etc/os-release 2>/dev/null | head -n 1)
   printf 'os %s\\n' "$k_os"
   if [ -d "$1" ] && [ -w "$1" ]; then echo 'directory yes'
   elif [ -e "$1" ]; then echo 'directory locked'

@@ -9,7 +9,8 @@ from console_events import WEB_1, WEB_2, booted, failed, note, phase, started
 
 from kamalnb import events
 from kamalnb.console.summary import summary, write_summary
-from kamalnb.events import Event, Phase, Report
+from kamalnb.events import Event, Phase
+from kamalnb.report import Report
 from kamalnb.wording import Called
 
 

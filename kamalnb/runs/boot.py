@@ -86,7 +86,8 @@ class BootRun:
         self.verb = "dry-run" if how.dry_run else verb
         self.how = how
         self.run_id = holding.inherited(project.environ) or secrets.token_hex(8)
-        self.hooks = Hooks(project, verb, self.run_id, skip=how.skip_hooks or how.dry_run)
+        roles = tuple(dict.fromkeys(role.name for _host, role in selection.pairs))
+        self.hooks = Hooks(project, verb, self.run_id, how.skip_hooks or how.dry_run, version or "", roles)
 
     def stream(self, engine: Engine) -> Stream:
         """Yields every event; the last one is ``RunFinished``."""
@@ -123,6 +124,7 @@ class BootRun:
             return None
         decided = self.decided(surveys)
         said = decided.sentence or f"version {decided.name}"
+        self.hooks.version = decided.name
         yield note(engine, said, kind="version", data={"version": decided.name})
         made = self._plan(self._left(surveys), decided)
         found = self.steps(made, surveys)

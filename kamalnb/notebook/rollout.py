@@ -264,7 +264,7 @@ class Rollout(CoreRollout):
 
     def widget(self) -> Any:
         """Its live view as a widget, to be put into another one."""
-        return self._shown.view().widget
+        return self._shown.view(folded=False).widget
 
     def _ipython_display_(self) -> None:
         self._shown.display()

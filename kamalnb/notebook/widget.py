@@ -54,6 +54,12 @@ class Picture:
             self.widget.value = str(styled(body))
 
 
+def mime(widget: Any) -> dict[str, Any]:
+    """The forms in which a widget is displayed; some widgets give metadata besides."""
+    made = widget._repr_mimebundle_()
+    return dict(made[0] if isinstance(made, tuple) else made)
+
+
 _CLASSES: list[type] = []
 
 

@@ -26,11 +26,17 @@ class Lab:
     root: Path
 
     def api(self, path: str, method: str = "GET") -> Any:
-        request = urllib.request.Request(f"{self.url}/api/{path}", method=method)
+        request = urllib.request.Request(f"{self.url}/api/{path}", method=method)  # noqa: S310
         request.add_header("Authorization", f"token {self.token}")
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
             text = answer.read()
         return json.loads(text) if text else None
+
+    def kernel_of(self, name: str) -> str:
+        return next(one["kernel"]["id"] for one in self.api("sessions") if one["path"] == name)
+
+    def interrupt(self, name: str) -> None:
+        self.api(f"kernels/{self.kernel_of(name)}/interrupt", "POST")
 
 
 class Notebook:
@@ -44,7 +50,9 @@ class Notebook:
 
     def open(self, *cells: str) -> Notebook:
         """Writes the notebook and opens it."""
-        nbformat.write(new_notebook(cells=[new_code_cell(cell) for cell in cells]), self.file)
+        python = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        cells_of = [new_code_cell(cell) for cell in cells]
+        nbformat.write(new_notebook(cells=cells_of, metadata={"kernelspec": python}), self.file)
         self._visit()
         return self
 
@@ -67,14 +75,31 @@ class Notebook:
         return self.cell(number).locator(".jp-OutputArea").first
 
     def start(self, number: int) -> None:
-        """Runs a cell; does not wait for its end."""
-        self.cell(number).locator(".cm-content").first.click()
-        self.page.keyboard.press("Control+Enter")
+        """Runs a cell; does not wait for its end. Once more where the notebook was not ready for keys yet."""
+        prompt = self.cell(number).locator(".jp-InputPrompt").first
+        before = prompt.inner_text()
+        for _try in range(5):
+            self.cell(number).locator(".cm-content").first.click()
+            self.page.keyboard.press("Control+Enter")
+            for _look in range(15):
+                if prompt.inner_text() != before:
+                    return
+                self.page.wait_for_timeout(200)
 
     def run(self, number: int) -> None:
         """Runs a cell and waits for its end."""
         self.start(number)
         self.until(lambda: self.is_done(number), f"the end of cell {number}")
+
+    def append(self, source: str) -> None:
+        """One more cell at the end."""
+        last = self.page.locator(".jp-Notebook .jp-Cell").count() - 1
+        self.cell(last).locator(".cm-content").first.click()
+        self.page.keyboard.press("Escape")
+        self.page.keyboard.press("b")
+        self.page.locator(".jp-Notebook .jp-Cell").nth(last + 1).wait_for()
+        self.cell(last + 1).locator(".cm-content").first.click()
+        self.page.keyboard.insert_text(source)
 
     def is_done(self, number: int) -> bool:
         prompt = self.cell(number).locator(".jp-InputPrompt").first.inner_text()
@@ -89,7 +114,13 @@ class Notebook:
     def save(self) -> None:
         before = self.file.stat().st_mtime_ns
         self.page.keyboard.press("Control+s")
-        self.until(lambda: self.file.stat().st_mtime_ns != before, "the saved file")
+        self.until(lambda: self.file.stat().st_mtime_ns != before and self._is_whole(), "the saved file")
+
+    def _is_whole(self) -> bool:
+        try:
+            return bool(json.loads(self.file.read_text()))
+        except ValueError:
+            return False
 
     def reload(self) -> None:
         self.page.reload()

@@ -18,6 +18,7 @@ from .panel_form import Form
 from .rollout import Rollout, Stage
 from .style import styled
 from .tables import say, table_html
+from .widget import mime
 from .worker import Worker
 
 
@@ -153,7 +154,7 @@ class Panel:
             display(self._static(), raw=True)  # type: ignore[no-untyped-call]
             return
         told = "A panel: run the cell to use it. What was done with it is recorded below."
-        display({**self.form.widget._repr_mimebundle_(), **_saved(told)}, raw=True)  # type: ignore[no-untyped-call]
+        display({**mime(self.form.widget), **_saved(told)}, raw=True)  # type: ignore[no-untyped-call]
         empty = {"text/html": "", "text/plain": ""}
         self._record = display(empty, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         self.look()

@@ -51,7 +51,8 @@ def run(say: Say) -> list[Row]:
 def _table() -> list[Row]:
     """From rows that have arrived to a DataFrame and everything that is shown and saved of it."""
     from ..frames import frame
-    from .tabled import MOST, show
+    from .grid import grid
+    from .tabled import MOST, Shown
     from .tables import table_html
 
     frame(_containers(1))  # pandas itself is loaded once, by the first table
@@ -59,7 +60,7 @@ def _table() -> list[Row]:
     times = []
     for _try in range(3):
         begun = time.perf_counter()
-        shown = show(frame(table))
+        shown = Shown(grid(frame(table)))
         saved = shown._repr_mimebundle_()
         page = table_html(shown.grid, limit=MOST)
         times.append(time.perf_counter() - begun)

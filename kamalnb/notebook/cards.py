@@ -12,7 +12,7 @@ from ..wording import counted, short
 from .grid import grid
 from .markup import Html, joined, tag
 from .style import styled
-from .tables import lines, notes_html, say, table_html
+from .tables import badge, lines, say, table_html
 
 if TYPE_CHECKING:
     from ..config.model import Config
@@ -67,10 +67,9 @@ def plan_body(plan: Plan, *, folded: bool = False) -> Html:
     top = tag("div", tag("span", f"{plan.verb} {plan.target}", class_="kn-title"), tag("span", _sentence(plan)),
               tag("span", f"plan {plan.id}", class_="kn-soft"), class_="kn-top")  # fmt: skip
     steps = grid(plan.table())
-    if not folded:
-        return joined(top, table_html(steps))
     inside = table_html(replace(steps, notes=()))
-    return joined(top, notes_html(steps.notes), tag("details", tag("summary", "every step"), inside))
+    warned = (say(joined(badge("", "mind"), warning), "mind") for warning in steps.notes)
+    return joined(top, *warned, tag("details", tag("summary", "every step"), inside) if folded else inside)
 
 
 def plan_text(plan: Plan) -> str:

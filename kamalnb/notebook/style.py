@@ -62,8 +62,9 @@ accent-color:var(--busy);appearance:none}
 .kn .kn-steps i.kn-lost{background:var(--bad);opacity:1}
 .kn .kn-live td.kn-long{white-space:nowrap;overflow:hidden;text-overflow:ellipsis;max-width:26em}
 .kn .kn-tools{display:flex;gap:.6em;align-items:center;margin:.2em 0 .4em;flex-wrap:wrap}
+.kn .kn-legend{display:flex;flex-wrap:wrap;gap:.2em 1.3em}.kn .kn-key{white-space:nowrap}
 .kn .kn-tools input{font:inherit;color:var(--ink);background:var(--back);border:1px solid var(--line);
-border-radius:4px;padding:.2em .5em;min-width:14em}
+border-radius:4px;padding:.2em .5em;width:20em}
 .kn .kn-tools label{display:flex;gap:.5em;align-items:center;color:var(--soft)}
 .kn th button{all:unset;cursor:pointer;white-space:nowrap}
 .kn th button:focus-visible{outline:2px solid var(--busy);outline-offset:2px}

@@ -71,7 +71,7 @@ class Timeline:
         return f"Timeline of {self._title}: {seconds(self._end)}{batches}{told}."
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        legend = tag("p", *(_legend(name) for name in GROUPS), class_="kn-soft")
+        legend = tag("p", *(_legend(name) for name in GROUPS), class_="kn-soft kn-legend")
         table = tag("details", tag("summary", "in numbers"), tag("pre", "\n".join(self._text()), class_="kn-log"))
         more = tag("p", f"and {self._left} more hosts", class_="kn-soft") if self._left else ""
         body = tag("div", tag("p", self.sentence), tag("div", self.svg, class_="kn-wide"), more, legend, table,
@@ -165,5 +165,5 @@ def _legend(name: str) -> Html:
         f"display:inline-block;width:.8em;height:.8em;border-radius:2px;background:{_INK[meaning]};opacity:{opacity}"
     )
     phases = ", ".join(map(str, GROUPS[name]))
-    inside = joined(tag("span", style=style, aria_hidden="true"), f" {name} ({phases})  ")
-    return tag("span", inside, style="margin-right:1.2em;white-space:nowrap")
+    inside = joined(tag("span", style=style, aria_hidden="true"), f" {name} ({phases})")
+    return tag("span", inside, class_="kn-key")

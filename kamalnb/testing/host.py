@@ -64,6 +64,7 @@ class PretendHost:
         self.did: list[str] = []
         self.detached: dict[str, Running] = {}
         self.began = 1_767_225_600.0
+        self.clock: Callable[[], float] | None = None
         self._count = 0
         for tag, app in apps.items():
             self.add_image(tag, app)
@@ -175,7 +176,7 @@ class PretendHost:
 
     def wall_clock(self) -> float:
         """Seconds since 1970, as the host's own clock says."""
-        return self.began + self.time.now
+        return self.clock() if self.clock is not None else self.began + self.time.now
 
     def proxy_answers(self) -> bool:
         """Whether Traefik runs."""

@@ -78,7 +78,9 @@ def fleet_of(
             drive_on(host, boot(_first(host.name, config, role.name, str(serving))))
         _break(host, fail.get(host.name, ""))
         host.did.clear()
-        host.time.pace = _Pace(speed) if speed else None
+        if speed:
+            # Hosts at a human pace live in our time, also while nobody asks them anything.
+            host.time.pace, host.clock = _Pace(speed), time.time
     executor = PretendFleet(hosts)
     clock = _PacedClock(executor, speed) if speed else executor.clock
     return Fleet(connect=lambda project: executor, load=lambda: _project(config), clock=clock)

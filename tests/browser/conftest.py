@@ -62,7 +62,7 @@ def running(home: Path, program: str, *more: str) -> Iterator[Lab]:
     argv = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
         f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={root}",
-        f"--LabApp.app_settings_dir={home / 'lab' / 'settings'}", "--LabApp.news_url=", *more,
+        f"--LabApp.app_settings_dir={home / 'lab' / 'settings'}", "--LabApp.expose_app_in_browser=True", *more,
     ]  # fmt: skip
     log = (home / "log").open("w")
     process = subprocess.Popen(

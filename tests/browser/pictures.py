@@ -1,0 +1,76 @@
+"""Takes the pictures for README: `python tests/browser/pictures.py docs/images`. Pretend hosts, light and dark."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from conftest import running
+from lab_page import CHROMIUM, Notebook
+from playwright.sync_api import sync_playwright
+
+FLEET = (
+    "import kamalnb as kn\nfleet = kn.pretend(6, fail={'web-5': 'never healthy'}, speed=1.0, file='boot: {limit: 3}')"
+)
+
+
+def shot(notebook: Notebook, number: int, file: Path) -> None:
+    notebook.page.mouse.move(5, 5)
+    notebook.page.wait_for_timeout(400)
+    notebook.cell(number).scroll_into_view_if_needed()
+    notebook.output(number).screenshot(path=file)
+
+
+def confirm(notebook: Notebook, number: int, target: str) -> None:
+    box = notebook.output(number).get_by_role("textbox", name=f"Type {target}")
+    box.fill(target)
+    box.press("Enter")
+
+
+def take(notebook: Notebook, out: Path, theme: str) -> None:
+    notebook.open(FLEET, "plan = fleet.plan('v2'); plan", "run = plan.boot()", "run.timeline()",
+                  "kn.show(fleet.containers)", "kn.panel(fleet)")  # fmt: skip
+    page = notebook.page
+    page.evaluate(
+        "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", f"JupyterLab {theme.title()}"
+    )
+    page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+    page.wait_for_timeout(1500)
+    for number in (0, 1, 2):
+        notebook.run(number)
+    shot(notebook, 1, out / f"plan-{theme}.png")
+    confirm(notebook, 2, "web@v2")
+    page.get_by_text("batch 2 of 2").wait_for()
+    page.wait_for_timeout(2500)
+    shot(notebook, 2, out / f"running-{theme}.png")
+    notebook.until(lambda: notebook.output(2).locator(".kn-card").count() > 0, "the record", 120)
+    shot(notebook, 2, out / f"finished-{theme}.png")
+    notebook.run(3)
+    shot(notebook, 3, out / f"timeline-{theme}.png")
+    notebook.run(4)
+    page.wait_for_timeout(1500)
+    shot(notebook, 4, out / f"table-{theme}.png")
+    notebook.run(5)
+    page.get_by_text("6 of 6 hosts answered.").wait_for()
+    notebook.output(5).get_by_role("listbox", name="Hosts").select_option(index=[1, 5])
+    notebook.output(5).get_by_role("textbox", name="or type one").fill("v3")
+    notebook.output(5).get_by_role("button", name="Plan").click()
+    notebook.output(5).get_by_role("textbox", name="Type web@v3").wait_for()
+    shot(notebook, 5, out / f"panel-{theme}.png")
+
+
+def main(out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with running(Path(tempfile.mkdtemp(prefix="kamalnb-")), "lab") as lab, sync_playwright() as p:
+        browser: Any = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        for theme in ("light", "dark"):
+            notebook = Notebook(lab, browser, f"pictures{theme}", width=1120, height=1300)
+            take(notebook, out, theme)
+            notebook.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -170,8 +170,9 @@ def _verified(attempt: Attempt) -> Flow[Container]:
     stage = attempt.stage
     new, port = stage.new, stage.cutover.port
     proxy.way(stage.traefik, new, stage.cutover, attempt.situation.host_tool)
-    yield from do(app.verify(new.id, attempt.plan.role))
-    sockets = yield from ask(app.listening(new.id, port))
+    listening = app.listening(new.id, port)
+    results = yield from do(app.verify(new.id, attempt.plan.role), listening.command)
+    sockets = listening.read(results[-1].stdout)
     on_port = [socket for socket in sockets if socket.port == port]
     if not on_port:
         others = (

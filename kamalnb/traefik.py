@@ -136,6 +136,12 @@ def services(labels: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def names(labels: Mapping[str, str]) -> frozenset[str]:
+    """Everything that ``labels`` give a name to, as ``http routers NAME``."""
+    found = (match for key in labels if (match := _DEFINITION.match(key)))
+    return frozenset(f"{m['protocol'].lower()} {m['kind'].lower()} {m['name']}" for m in found)
+
+
 def in_slot(labels: Mapping[str, str], slot: str) -> dict[str, str]:
     """``labels`` with every Traefik name they define moved into ``slot``.
 

@@ -107,6 +107,13 @@ class PretendHost:
         life(self, container)
         return container
 
+    def start_again(self, container: PretendContainer) -> None:
+        """``docker start``: another process at another address, its restarts counted from none."""
+        self._count += 1
+        container.pid, container.restarts = 1000 + self._count, 0
+        container.networks = {net: f"{self.networks[net]}.{self._count + 1}" for net in container.networks}
+        life(self, container)
+
     def tied(self, cord: str) -> bool:
         """Whether the cord of this directory is there."""
         return self.cords.get(cord) == "tied"

@@ -171,16 +171,19 @@ def _check(words: tuple[str, ...]) -> Check | None:
 
 
 def _again(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    from .containers import life
-
     yield RUN_TAKES
+    if not host.docker_answers:
+        return DOWN
     for word in words[2:]:
         container = host.find(word)
         if container is None:
             return 1, f"Error: No such container: {word}"
+        if container.cord is not None and container.cord not in host.cords:
+            if container.check is None or not container.check.kamal:
+                return 1, f"Error response from daemon: bind source path does not exist: {container.cord}"
+            host.cords[container.cord] = "empty"  # Docker makes what --volume names
         if not container.running:
-            container.restarts = 0
-            life(host, container)
+            host.start_again(container)
     return 0
 
 

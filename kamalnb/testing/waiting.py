@@ -159,6 +159,12 @@ def _out(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
         yield 0.05
 
 
+def _assume(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    say("assumed")
+    yield float(words[1])
+    return 0
+
+
 def _drain(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     until = host.time.now + int(words[4]) / 100
     said: int | None = None
@@ -221,5 +227,6 @@ PLAYERS = {
     "k_healthy": _healthy,
     "k_routed": _routed,
     "k_out": _out,
+    "k_assume": _assume,
     "k_drain": _drain,
 }

@@ -33,20 +33,21 @@ k_fits() {
 # US TIME" with the time coded. Each leaves in one write, so that lines of several containers never mix. awk, since sed
 # that does not wait for a full buffer reads byte by byte (100 microseconds a line); mawk waits unless told not to.
 FILTER = r"""
-k_mark='{ m = $0; if (!code && length(m) > cap) m = substr(m, 1, cap) "..."; printf "%s", ">" id " " m "\n"; if (flush) fflush() }'
+k_mark='{ m = $0; if (!code && length(m) > cap) m = substr(m, 1, cap) "..."; ORS = ""; print ">" id " " m "\n"; if (flush) fflush() }'
 k_code='BEGIN { split("\001 \002 \003 \004 \005 \006 \007 \010 \016 \017 \020 \021 \022 \023 \024", c, " ")
   for (n = 1; n < 16; n++) to[substr("0123456789.:-TZ", n, 1)] = c[n] }
 { n = index($0, " "); t = substr($0, 1, n - 1); m = substr($0, n + 1); s = ""
   if (t !~ /^[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9:.]+Z$/) { t = ""; m = $0 }
   for (n = 1; n <= length(t); n++) s = s to[substr(t, n, 1)]
   if (length(m) > cap) m = substr(m, 1, cap) "..."
-  printf "%s", m "\037" s "\n"; if (flush) fflush() }'
+  ORS = ""; print m "\037" s "\n"; if (flush) fflush() }'
 k_at_once() {
   k_flush=1
-  case $(awk -W version 2>&1 </dev/null) in mawk*) k_awk='awk -W interactive' ;; esac
+  # An interactive mawk loses the end of a line that has a NUL in it.
+  case $(awk -W version 2>&1 </dev/null) in mawk*) k_awk='awk -W interactive'; k_nul=$(command -v stdbuf) ;; esac
   grep --line-buffered -e x - </dev/null >/dev/null 2>&1; [ $? -gt 1 ] || k_lined=--line-buffered
 }
-k_flush=0; k_awk='awk'; k_lined=
+k_flush=0; k_awk='awk'; k_lined=; k_nul=
 k_takes() { k_e=$1; shift; grep -a "$@" -e "$k_e" - </dev/null >/dev/null; [ $? -lt 2 ] || return 64; }
 k_matching() {
   k_e=$1; shift
@@ -56,6 +57,9 @@ k_matching() {
 }
 k_filtered() {
   k_i=$1; k_g=$2; k_c=$3; shift 3; k_i=${k_i%"${k_i#????????????}"}
+  if [ -n "$k_nul" ]; then stdbuf -oL tr '\000' '?' | k_marked "$@"; else k_marked "$@"; fi
+}
+k_marked() {
   if [ "$k_g" = - ]; then $k_awk -v id="$k_i" -v cap="$k_c" -v flush=$k_flush "$k_mark"
   else $k_awk -v cap="$k_c" -v flush=$k_flush "$k_code" | k_matching "$@" |
       $k_awk -v id="$k_i" -v code=1 -v flush=$k_flush "$k_mark"; fi

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 
 from ..shell import Command, Secret
-from . import files, waiting
+from . import files, reading, waiting
 from .apps import PretendImage
 from .containers import Check, PretendContainer, described, moment, stop
 from .host import EPOCH, PretendHost, Unexpected
@@ -246,5 +246,6 @@ PLAYERS: dict[str, Player] = {
     "k_keep": _keep,
     "docker version": _docker,
     **files.PLAYERS,
+    **reading.PLAYERS,
     **waiting.PLAYERS,
 }

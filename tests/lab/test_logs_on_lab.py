@@ -246,13 +246,32 @@ def test_following_with_a_pattern_shows_what_fits_at_once(shop: Shop) -> None:
     assert "errors everywhere" not in listener.messages("web-1")
 
 
+LONG = 'i=0; while [ $i -lt 60 ]; do printf "%s%09000d\\n" "$1$i." 0; i=$((i + 1)); done'
+TWIN = (
+    'docker run --detach --name "$1-web-twin" --label service="$1" --label role=web --label traefik.enable=false'
+    ' --log-driver "$2" registry:5000/app:v1 sh -c "$3" sh b >/dev/null'
+)
+
+
 def test_long_and_broken_lines_of_two_containers_do_not_mix(shop: Shop) -> None:
+    driver = shop.settings.get("logging", {}).get("driver", "json-file")
     with listening(shop, lines=1) as listener:
         listener.heard("", "web-1")
-        script = 'i=0; while [ $i -lt 50 ]; do printf "%s%09000d\\n" "$1$i." 0; i=$((i + 1)); done'
-        write(shop, "web-1", "v1", f"{script.replace('$1', 'a')} & {script.replace('$1', 'b')}; wait")
+        shop.shell("web-1", TWIN, shop.name, driver, LONG)
+        write(shop, "web-1", "v1", LONG, "a")
         write(shop, "web-1", "v1", 'printf "\\033[31mred\\033[0m \\377 \\000 end\\n"')
         listener.heard("end", "web-1")
-    long = [message for message in listener.messages("web-1") if message.endswith("0...")]
-    assert len(long) == 100
-    assert all(set(message.partition(".")[2]) <= {"0", "."} for message in long)
+        listener.heard("b59.", "web-1")
+    long = [message.partition(".") for message in listener.messages("web-1") if message.endswith("0...")]
+    assert sorted(name for name, _dot, _rest in long) == sorted(f"{who}{number}" for who in "ab" for number in range(60))
+    assert all(set(rest) == {"0", "."} for _name, _dot, rest in long)
+    shop.shell("web-1", 'docker rm --force "$1-web-twin" >/dev/null', shop.name)
+
+
+def test_a_driver_that_keeps_nothing_is_said_in_dockers_words(make_shop: MakeShop) -> None:
+    shop = make_shop("tail-none", ("web-1",), logging={"driver": "none"})
+    shop.must_boot("v1", **NO_VOLUME)
+    (row,) = rows_of(shop)
+    assert row["error"] == "Docker shows no log: configured logging driver does not support reading"
+    with listening(shop) as listener:
+        listener.heard("configured logging driver does not support reading")

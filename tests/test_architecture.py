@@ -14,7 +14,7 @@ FILES = sorted(path for path in HOUSE.rglob("*.py") if "images" not in path.rela
 
 PURE = {"errors", "shell", "docker", "traefik", "sockets", "cutover", "switch", "boot", "plan", "rollout", "events"}
 PURE |= {"attempt", "undo", "aftermath", "flow", "script", "preflight", "executor", "wording", "exits"}
-PURE |= {"tables"}
+PURE |= {"tables", "live"}
 PURE_FOLDERS = {"commands", "config", "reads", "flows"}
 NO_IO = {
     *(
@@ -55,7 +55,7 @@ ALLOWED = {
 # Each floor may import its own and those below.
 FLOORS = {
     "pure": 0, "lab": 1, "locks": 1, "project": 1, **dict.fromkeys(SSH_FILES, 1), "engine": 2,
-    "dry": 1, "looks": 1, "check": 3, "boot_run": 3, "fleet": 3, "frames": 3, "testing": 4, "console": 4, "notebook": 4,
+    "dry": 1, "following_logs": 2, "executing": 2, "looks": 1, "check": 3, "boot_run": 3, "fleet": 3, "frames": 3, "testing": 4, "console": 4, "notebook": 4,
     "runbook": 4, "command_line": 4, "tasks": 5, "development": 5,
 }  # fmt: skip
 

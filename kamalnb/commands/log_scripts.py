@@ -48,7 +48,7 @@ k_at_once() {
   grep --line-buffered -e x - </dev/null >/dev/null 2>&1; [ $? -gt 1 ] || k_lined=--line-buffered
 }
 k_flush=0; k_awk='awk'; k_lined=; k_nul=
-k_takes() { k_e=$1; shift; grep -a "$@" -e "$k_e" - </dev/null >/dev/null; [ $? -lt 2 ] || return 64; }
+k_takes() { k_e=$1; shift; echo | grep -a "$@" -e "$k_e" - >/dev/null; [ $? -lt 2 ] || return 64; }
 k_matching() {
   k_e=$1; shift
   if [ $k_flush$k_lined = 1 ]; then

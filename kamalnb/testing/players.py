@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 
 from ..shell import Command, Secret
-from . import asked, files, surroundings, waiting
+from . import asked, files, reading, surroundings, waiting
 from .apps import PretendImage
 from .containers import Check, PretendContainer, described, moment, stop
 from .host import EPOCH, PretendHost, Unexpected
@@ -252,5 +252,6 @@ PLAYERS: dict[str, Player] = {
     **asked.PLAYERS,
     **files.PLAYERS,
     **surroundings.PLAYERS,
+    **reading.PLAYERS,
     **waiting.PLAYERS,
 }

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 
 from ..shell import Command, Secret
-from . import files, waiting
+from . import files, proxying, waiting
 from .apps import PretendImage
 from .containers import Check, PretendContainer, described, moment, stop
 from .host import EPOCH, PretendHost, Unexpected
@@ -247,4 +247,5 @@ PLAYERS: dict[str, Player] = {
     "docker version": _docker,
     **files.PLAYERS,
     **waiting.PLAYERS,
+    **proxying.PLAYERS,
 }

@@ -21,7 +21,8 @@ FILE = TraefikSettings(image="traefik:v3.7")
 def running(settings: TraefikSettings = FILE, **changes: Any) -> Running:
     """One that runs as ``settings`` say."""
     container = Container(
-        id="t", name="traefik", image=settings.image, args=commands.arguments(settings), networks={"bridge": "172.17.0.2"},
+        id="t", name="traefik", image=settings.image, args=commands.arguments(settings),
+        networks={"bridge": "172.17.0.2"},
         labels={**commands.labels(settings), "org.opencontainers.image.version": "v3.7.15"},
     )  # fmt: skip
     return Running(

@@ -35,7 +35,8 @@ k_traefik() {
   printf '%s\\n' "$k_said"
 }
 k_traefik_image() {
-  docker image inspect --format "$2" "$1" 2>/dev/null || return 0
+  docker image inspect --format "$2" "$1" 2>/dev/null || { docker version >/dev/null; return; }
+  [ "$3" = ask ] || return 0
   docker run --rm --network none --label traefik.enable=false "$1" version 2>/dev/null | k_version_of
 }"""
 
@@ -87,7 +88,7 @@ def inspect() -> Question[Running | None]:
 
 def image_version(reference: str) -> Question[tuple[int, ...] | None]:
     """The version of Traefik in an image: empty where it cannot be told, None where the image is not on the host."""
-    words = ("k_traefik_image", reference, IMAGE_FORMAT)
+    words = ("k_traefik_image", reference, IMAGE_FORMAT, "named" if traefik.release(reference, {}) else "ask")
     command: Command = look("look at traefik image", *words, uses=(LOOK,), limit=60.0)
     return Question(command, lambda text: _image(text, reference))
 

@@ -90,10 +90,10 @@ def _in_place_of(plan: Reboot, running: Running) -> Flow[Done]:
             fence=work.fence,
         )
     except CommandFailed as error:
-        hint = "Correct traefik in the file."
-        raise failed(
-            error, f"Docker on {work.host} takes no such Traefik", hint, "The old one runs as before."
-        ) from error
+        named = error.result.name == "create Traefik"
+        why = f"Docker on {work.host} takes no such Traefik" if named else f"{work.host} is not ready for a new Traefik"
+        hint = "Correct traefik in the file." if named else "Look at its disk and rights: invoke check."
+        raise failed(error, why, hint, "The old one runs as before.") from error
     paths = carried(running, work.settings)
     command = traefik_reboot.swap(work.suffix, stop_seconds(running), paths, after, before)
     yield Enter(Phase.SWITCH)

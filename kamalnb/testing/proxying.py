@@ -5,6 +5,7 @@ Each follows its function in ``commands/``; the container called ``traefik`` is 
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ def _made(host: PretendHost, words: tuple[str, ...]) -> PretendContainer | str:
     image = next((number for number, word in enumerate(words) if word in host.images), None)
     if image is None:
         return "Unable to find image locally"
-    option = dict(zip(words[2:image], words[3:image], strict=False))
+    option = dict(itertools.pairwise(words[:image]))
     if "--no-such-option" in words[:image]:
         return "unknown flag: --no-such-option"
     network = option.get("--network", "bridge")
@@ -160,7 +161,7 @@ def _image(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
     if words[1] in host.images:
         say(json.dumps({"labels": None, "env": ["PATH"]}))
-        say(f"version {_version(words[1])}")
+        say(f"version {_version(words[1])}" if words[3] == "ask" else "")
     return 0
 
 

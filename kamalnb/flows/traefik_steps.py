@@ -53,8 +53,9 @@ def log(result: Result) -> tuple[str, ...]:
 
 def failed(error: CommandFailed, why: str, hint: str, serving: str = "") -> BootError:
     """A command that failed, as the error people read."""
-    said = (error.result.stderr.strip().splitlines() or error.result.stdout.strip().splitlines() or ["no answer"])[-1]
-    return BootError(f"{why}: {said}.", serving=serving, hint=hint)
+    lines = (error.result.stderr.strip() or error.result.stdout.strip() or "no answer").splitlines()
+    said = [line for line in lines if line.strip() and not line.startswith("See '")] or lines  # Docker's own hint
+    return BootError(f"{why}: {said[-1].rstrip('.')}.", serving=serving, hint=hint)
 
 
 def row(one: Difference) -> dict[str, str]:

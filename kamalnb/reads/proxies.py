@@ -55,6 +55,8 @@ LOGS = (
 )
 
 USUAL_LINES = 100
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""Traefik paints its log, terminal or not."""
 _STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\S+) ?(.*)")
 
 
@@ -149,7 +151,8 @@ def _notes(answers: Answers, rows: Sequence[Row]) -> tuple[str, ...]:
 def _line(host: str, line: str) -> Row:
     match = _STAMPED.fullmatch(line)
     at = seconds_of(match[1]) if match else None
-    return {"host": host, "at": at, "message": match[2] if match and at is not None else line, "status": ""}
+    message = match[2] if match and at is not None else line
+    return {"host": host, "at": at, "message": _COLOUR.sub("", message), "status": ""}
 
 
 def _by_time(answers: Answers) -> tuple[Row, ...]:

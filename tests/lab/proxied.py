@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,8 @@ from shop import Shop
 
 from kamalnb.boot_run import side_by_side
 from kamalnb.engine import Engine
-from kamalnb.events import Event, FactLearned
+from kamalnb.events import Event, FactLearned, PhaseEntered
+from kamalnb.fleet import Fleet
 from kamalnb.flow import Flow
 from kamalnb.flows import proxying
 from kamalnb.flows.proxying import Proxying
@@ -67,3 +69,22 @@ def as_lab_starts_it(shop: Shop, host: str) -> None:
         ' case $c in traefik | traefik_new_* | traefik_replaced_*) docker rm --force "$c" >/dev/null ;; esac; done',
     )
     must(shop, host, proxying.boot)
+
+
+def _reboots() -> None:
+    """``proxied.py FILE HOST``: a controller of its own, which can be killed. It prints the phases it comes to."""
+    file, host = sys.argv[1:]
+    fleet = Fleet(config_file=file)
+    project = fleet._project()
+    config = project.config
+    work = Proxying(
+        host=host, settings=config.traefik, service=config.service, suffix=secrets.token_hex(8),
+        run_directory=config.run_directory,
+    )  # fmt: skip
+    for event in Engine(fleet._executor(project)).drive(side_by_side((Job(host, "", proxying.reboot(work)),))):
+        if isinstance(event, PhaseEntered):
+            print(event.phase, flush=True)
+
+
+if __name__ == "__main__":
+    _reboots()

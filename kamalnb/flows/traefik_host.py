@@ -16,7 +16,7 @@ from ..flow import Flow, ask_all
 from ..shell import Command, Secret
 from .traefik_difference import Difference, difference, listed, unseen
 
-USUAL_GAP = (0.7, 2.5)
+USUAL_GAP = (0.7, 3.5)
 """Seconds without a proxy where nothing is open: measured on the lab's hosts, at rest and on a busy machine."""
 GRACE = 10.0
 """Seconds that Traefik gives open requests at its end, unless an entry point says otherwise."""

@@ -55,6 +55,7 @@ class PretendHost:
         self.networks = {"bridge": "172.17.0"}
         self.new_in: tuple[str, ...] = ("bridge",)
         self.docker_answers = True
+        self.docker = {"Version": "28.0.0", "ApiVersion": "1.48", "MinAPIVersion": "1.24"}
         self.unreachable = False
         self.free_kib = 50 * 1024 * 1024
         self.failing: dict[str, list[tuple[int, str]]] = {}

@@ -221,7 +221,7 @@ def _docker(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
     if not host.docker_answers:
         return DOWN
-    say('{"Version":"28.0.0","ApiVersion":"1.48"}')
+    say(json.dumps(host.docker))
     return 0
 
 

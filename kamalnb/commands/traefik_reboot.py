@@ -65,11 +65,12 @@ k_return() {
   done
 }
 k_last_words() { docker logs --tail 15 "$1" 2>&1 | while IFS= read -r k_line; do printf 'log %s\\n' "$k_line"; done; }
+k_gap() { k_clock; k_took=$((k_now - k_began)); printf 'gap %d.%02d\\n' $((k_took / 100)) $((k_took % 100)); }
 k_restart_traefik() {
   k_t=$1; shift; k_clock; k_began=$k_now
   docker stop -t "$k_t" traefik >/dev/null && docker start traefik >/dev/null || return 1
   k_return traefik "$@"; k_r=$?
-  if [ $k_r -eq 0 ]; then k_clock; echo "gap $((k_now - k_began))"; else k_last_words traefik; fi
+  if [ $k_r -eq 0 ]; then k_gap; else k_last_words traefik; fi
   return $k_r
 }"""
 
@@ -91,7 +92,7 @@ k_reboot_traefik() {
     k_carry "$k_old" "$k_new" "$k_paths" && docker start "$k_new" >/dev/null &&
     k_return "$k_new" "$k_h" "$k_count" "$@"
   then
-    k_clock; echo "gap $((k_now - k_began))"
+    k_gap
     docker rm "$k_old" >/dev/null
     return
   else
@@ -102,7 +103,7 @@ k_reboot_traefik() {
   docker rm --force "$k_new" >/dev/null
   docker rename "$k_old" traefik 2>/dev/null
   docker start "$k_old" >/dev/null && k_return "$k_old" "$k_h" "$k_count" "$@" || { echo "old lost"; return 1; }
-  k_clock; echo "gap $((k_now - k_began))"; echo "old again"
+  k_gap; echo "old again"
   return $k_r
 }"""
 
@@ -154,7 +155,7 @@ def swap(suffix: str, seconds: int, paths: tuple[str, ...], new: tuple[Thing, ..
         *(str(len(old)), *(word for thing in old for word in thing.words)),
     )
     limit = seconds + 2 * UP_WITHIN + 60.0
-    return Command(name="reboot traefik", words=words, uses=(*USES, REBOOT), limit=limit, example="gap 120")
+    return Command(name="reboot traefik", words=words, uses=(*USES, REBOOT), limit=limit, example="gap 1.20")
 
 
 def restart(seconds: int, old: tuple[Thing, ...]) -> Command:
@@ -164,7 +165,7 @@ def restart(seconds: int, old: tuple[Thing, ...]) -> Command:
         *(word for thing in old for word in thing.words),
     )
     limit = seconds + UP_WITHIN + 60.0
-    return Command(name="restart traefik", words=words, uses=USES, limit=limit, example="gap 120")
+    return Command(name="restart traefik", words=words, uses=USES, limit=limit, example="gap 1.20")
 
 
 def new_name(suffix: str) -> str:

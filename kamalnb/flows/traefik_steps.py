@@ -43,7 +43,7 @@ def missing(result: Result) -> str:
 def gap(result: Result) -> float:
     """Seconds in which nothing was served, as the host measured them."""
     gaps = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("gap ")]
-    return int(gaps[-1]) / 100 if gaps else 0.0
+    return float(gaps[-1]) if gaps else 0.0
 
 
 def log(result: Result) -> tuple[str, ...]:

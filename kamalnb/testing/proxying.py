@@ -216,7 +216,7 @@ def _restart(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield from stop(host, container, float(seconds))
     yield from _started(host, container)
     ended = yield from _returned(host, container, hundredths, _things(tuple(things)), say)
-    say(f"gap {round((host.time.now - began) * 100)}")
+    say(f"gap {host.time.now - began:.2f}")
     return ended
 
 
@@ -233,7 +233,7 @@ def _reboot(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield from _started(host, new)
     ended = yield from _returned(host, new, hundredths, wanted, say)
     if ended == 0:
-        say(f"gap {round((host.time.now - began) * 100)}")
+        say(f"gap {host.time.now - began:.2f}")
         _gone(host, old)
         return 0
     for line in new.app.says:
@@ -244,7 +244,7 @@ def _reboot(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     if (yield from _returned(host, old, hundredths, before, say)) != 0:
         say("old lost")
         return 1
-    say(f"gap {round((host.time.now - began) * 100)}")
+    say(f"gap {host.time.now - began:.2f}")
     say("old again")
     return ended
 

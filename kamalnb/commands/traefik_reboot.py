@@ -83,7 +83,7 @@ k_carry() {
     docker cp "$1:$k_path" - | docker cp - "$2:${k_path%/*}/" || return 1
   done
 }
-k_begin() { docker rename "$1" "$3" && docker rename "$2" traefik; }
+k_begin() { docker rename "$1" "$3" && docker rename "$2" traefik && k_clock && k_began=$k_now; }
 k_reboot_traefik() {
   k_new=$(docker inspect --format '{{.Id}}' "$1") && k_old=$(docker inspect --format '{{.Id}}' traefik) || return 1
   k_aside=$2; k_t=$3; k_paths=$4; k_h=$5; k_count=$6; shift 6

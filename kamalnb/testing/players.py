@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 
 from ..shell import Command, Secret
-from . import asked, files, reading, surroundings, waiting
+from . import asked, files, proxying, reading, surroundings, waiting
 from .apps import PretendImage
 from .containers import Check, PretendContainer, described, moment, stop
 from .host import EPOCH, PretendHost, Unexpected
@@ -225,7 +225,7 @@ def _docker(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
     if not host.docker_answers:
         return DOWN
-    say('{"Version":"28.0.0","ApiVersion":"1.48"}')
+    say(json.dumps(host.docker))
     return 0
 
 
@@ -254,4 +254,5 @@ PLAYERS: dict[str, Player] = {
     **surroundings.PLAYERS,
     **reading.PLAYERS,
     **waiting.PLAYERS,
+    **proxying.PLAYERS,
 }

@@ -8,12 +8,24 @@ from ..errors import BootError, CommandFailed
 from ..events import Fact, Phase
 from ..flow import Enter, Flow, Tell, ask, do
 from ..rollout import Done
+from ..shell import Secret
+from .change import OnHost
 from .traefik_difference import difference
 from .traefik_host import Proxying, Reboot, look, stop_seconds
 from .traefik_reboot import reboot
 from .traefik_steps import detached, failed, gap, log, missing, routed_now, row
 
-__all__ = ["Proxying", "Reboot", "boot", "look", "reboot", "remove", "restart", "start", "stop"]
+__all__ = ["Proxying", "Reboot", "boot", "look", "on_host", "reboot", "remove", "restart", "start", "stop"]
+
+
+def on_host(place: OnHost, env_file: Secret | None = None) -> Proxying:
+    """The work on one host's Traefik, as part of a run."""
+    config = place.config
+    return Proxying(
+        host=place.host, settings=config.traefik, service=config.service, suffix=place.nonce[:16],
+        run_directory=config.run_directory, destination=config.destination, performer=place.performer,
+        env_file=env_file, fence=place.fence,
+    )  # fmt: skip
 
 
 def boot(work: Proxying) -> Flow[Done]:

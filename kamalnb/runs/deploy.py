@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
+from ..commands import server
 from ..commands.registry import Login, credentials
 from ..config.ignored import ignored
 from ..engine import Engine
@@ -42,7 +43,9 @@ class DeployRun(BootRun):
         super().__init__(project, selection, chosen, env_files, verb, how)
         self.whole = verb == "deploy"
         self._login: Login | None = credentials(project.config, project.secret) if self.whole else None
-        self._traefik = proxying.secrets_of(project.config, project.secret) if self.whole else None
+        sources = project.config.traefik.env.secret.items()
+        secrets_of_traefik = {key: project.secret(source) for key, source in sources} if self.whole else {}
+        self._traefik_env = server.env_text(secrets_of_traefik) if secrets_of_traefik else None
 
     def before(self, engine: Engine, planned: Planned) -> Stream:
         """Login, pull everywhere, hook, env files, Traefik, release command: what fails there leaves users alone."""
@@ -57,9 +60,9 @@ class DeployRun(BootRun):
         reference = made.boots[0].reference
         yield from self._everywhere(engine, made, lambda place: registry.pulled(place, reference))
         yield from self.hooks.run(engine, "pre-deploy", made.hosts, truth="Nothing was booted.")
-        if self._traefik is not None:
-            settings = self._traefik
-            yield from self._everywhere(engine, made, lambda place: proxying.booted(place, settings))
+        if self.whole and any(boot.role.traefik for boot in made.boots):
+            env = self._traefik_env
+            yield from self._everywhere(engine, made, lambda place: proxying.boot(proxying.on_host(place, env)))
         yield from self._released(engine, made)
 
     def after(self, engine: Engine, planned: Planned, ok: bool) -> Stream:

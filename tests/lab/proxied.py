@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from kamalnb.boot_run import side_by_side
 from shop import Shop
 
-from kamalnb.boot_run import side_by_side
 from kamalnb.engine import Engine
 from kamalnb.events import Event, FactLearned, PhaseEntered
 from kamalnb.fleet import Fleet

@@ -133,7 +133,13 @@ def test_a_pattern_is_not_found_in_times_and_its_ends_are_the_messages(shop: Sho
 
 @pytest.mark.parametrize(
     "pattern",
-    ["$(touch /tmp/kamalnb-ran)", "`touch /tmp/kamalnb-ran`", "'; touch /tmp/kamalnb-ran; '", "-f/etc/passwd", "--help"],
+    [
+        "$(touch /tmp/kamalnb-ran)",
+        "`touch /tmp/kamalnb-ran`",
+        "'; touch /tmp/kamalnb-ran; '",
+        "-f/etc/passwd",
+        "--help",
+    ],
 )
 def test_a_hostile_pattern_runs_nothing_and_finds_itself(shop: Shop, pattern: str) -> None:
     write(shop, "web-1", "v1", "printf '%s\\n' \"$1\"", f"said {pattern}")
@@ -263,7 +269,9 @@ def test_long_and_broken_lines_of_two_containers_do_not_mix(shop: Shop) -> None:
         listener.heard("end", "web-1")
         listener.heard("b59.", "web-1")
     long = [message.partition(".") for message in listener.messages("web-1") if message.endswith("0...")]
-    assert sorted(name for name, _dot, _rest in long) == sorted(f"{who}{number}" for who in "ab" for number in range(60))
+    assert sorted(name for name, _dot, _rest in long) == sorted(
+        f"{who}{number}" for who in "ab" for number in range(60)
+    )
     assert all(set(rest) == {"0", "."} for _name, _dot, rest in long)
     shop.shell("web-1", 'docker rm --force "$1-web-twin" >/dev/null', shop.name)
 

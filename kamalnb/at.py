@@ -67,6 +67,14 @@ class At:
         }
         return {**given, **more}  # type: ignore[typeddict-item]
 
+    def roles(self) -> tuple[str, ...]:
+        """The chosen roles."""
+        from .plan import select
+
+        fleet = self.fleet
+        pairs = select(fleet.config, fleet.roles, fleet.hosts, fleet.primary).pairs
+        return tuple(dict.fromkeys(role.name for _host, role in pairs))
+
     def whom(self) -> str:
         """The chosen hosts, for questions."""
         from .wording import some

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ..project import Project
 
 
+BACK = "To bring one of them back: invoke rollback VERSION"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Booting(Looking):
     """Boot, deploy and the ways back. ``how`` is ``runs.How`` as keywords."""
@@ -47,9 +50,7 @@ class Booting(Looking):
             verb=verb,
             warnings=tuple(fact.text for fact in report.notes if fact.warning),
             as_of=time.time(),
-            begin=lambda options: self._rollout(
-                self._project(), _again(verb, planned), verb, How(**_both(how, options))
-            ),
+            begin=lambda more: self._rollout(self._project(), _again(verb, planned), verb, How(**_both(how, more))),
         )
 
     def deploy(self, version: str | None = None, **how: Unpack[Options]) -> Rollout:
@@ -70,11 +71,16 @@ class Booting(Looking):
 
     def candidates(self) -> pd.DataFrame:
         """The versions that could be gone back to: where they are, when they ran last, who booted them."""
-        from ..candidates import COLUMNS
         from ..frames import frame
 
+        return frame(self.candidate_table())
+
+    def candidate_table(self) -> Table:
+        """The same as a table."""
+        from ..candidates import COLUMNS
+
         rows = tuple(one.row for one in self._candidates())
-        return frame(Table(name="candidates", columns=COLUMNS, rows=rows, as_of=time.time()))
+        return Table(name="candidates", columns=COLUMNS, rows=rows, as_of=time.time(), notes=(BACK,))
 
     def _candidates(self) -> tuple[Candidate, ...]:
         from .. import shown

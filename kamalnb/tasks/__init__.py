@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from . import app, booting, files, lab, locks, looking, proxy, surroundings
+from . import app, booting, files, inside, lab, locks, looking, proxy, surroundings
 
 
 def _collection() -> Collection:
     root = Collection()
-    for one in (*booting.TASKS, *app.TASKS, *looking.TASKS, *files.TASKS):
+    for one in (*booting.TASKS, *app.TASKS, *looking.TASKS, *inside.TASKS, *files.TASKS):
         root.add_task(one)
     for group in (*files.GROUPS, *locks.GROUPS, *surroundings.GROUPS, *proxy.GROUPS, *lab.GROUPS):
         root.add_collection(group)

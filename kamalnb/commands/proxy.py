@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .. import sockets, traefik
@@ -9,7 +11,7 @@ from ..config.model import Role
 from ..cutover import CutOver, Old
 from ..docker import Container
 from ..errors import BootError
-from ..shell import Command, look
+from ..shell import Command, Question, look
 from ..traefik import Proxy, Router
 from . import host
 from .app import hundredths
@@ -35,6 +37,33 @@ class Way:
 def among(containers: tuple[Container, ...]) -> Container | None:
     """The container called ``traefik``, running or not."""
     return next((container for container in containers if container.name == "traefik"), None)
+
+
+# Without Traefik, or with its API off, there is no answer, and nothing is printed.
+SERVERS = """\
+k_servers() {
+  k_by=host
+  for k_a in $(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' traefik 2>/dev/null) 127.0.0.1; do
+    k_body=$(k_ask body "http://$k_a:8080/api/http/services?per_page=10000") || continue
+    case $k_body in '['*) printf '%s\\n' "$k_body"; return 0 ;; esac
+  done
+  return 0
+}"""
+
+
+def servers() -> Question[Mapping[str, tuple[str, ...]] | None]:
+    """Traefik's services with the addresses it sends requests to; None where its API cannot be asked."""
+    return Question(look("look at routes", "k_servers", uses=(*ASK, SERVERS)), _servers)
+
+
+def _servers(text: str) -> Mapping[str, tuple[str, ...]] | None:
+    if not text.strip():
+        return None
+    found = json.loads(text)
+    return {
+        one["name"]: tuple(server.get("url", "") for server in (one.get("loadBalancer") or {}).get("servers") or ())
+        for one in found
+    }
 
 
 def way(proxy: Proxy, container: Container, cutover: CutOver, host_tool: str | None) -> Way:

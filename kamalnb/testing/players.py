@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 
 from ..shell import Command, Secret
-from . import files, surroundings, waiting
+from . import asked, files, surroundings, waiting
 from .apps import PretendImage
 from .containers import Check, PretendContainer, described, moment, stop
 from .host import EPOCH, PretendHost, Unexpected
@@ -246,6 +246,7 @@ PLAYERS: dict[str, Player] = {
     "k_remove": _remove,
     "k_keep": _keep,
     "docker version": _docker,
+    **asked.PLAYERS,
     **files.PLAYERS,
     **surroundings.PLAYERS,
     **waiting.PLAYERS,

@@ -18,10 +18,11 @@ from typing import Any
 import yaml
 
 from kamalnb import events
-from kamalnb.events import Event, HostFailed, Line, Phase, Report
+from kamalnb.events import Event, HostFailed, Phase
 from kamalnb.fleet import Fleet
 from kamalnb.lab import Lab
 from kamalnb.lab.load import Profile, RunningLoad, Tally, running_load
+from kamalnb.report import Line, Report
 
 REPOSITORY = "registry:5000/app"
 CALM = Profile(new=15, keepalive=20, post=10, slow=2, slow_seconds=3.0, websockets=1)

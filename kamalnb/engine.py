@@ -309,6 +309,7 @@ _DOCUMENTS = frozenset(
             "routers",
         ),
         "keep log",
+        *("list uses", "audit log", "look at server", "look for old logs"),
     }
 )
 

@@ -67,6 +67,12 @@ class At:
         }
         return {**given, **more}  # type: ignore[typeddict-item]
 
+    def whom(self) -> str:
+        """The chosen hosts, for questions."""
+        from .wording import some
+
+        return some(self.fleet.names, "hosts")
+
     def show(self, read: Read) -> int:
         """Asks for a table and prints it; its exit code."""
         from .console.meanwhile import meanwhile

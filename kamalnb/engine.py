@@ -308,7 +308,7 @@ _DOCUMENTS = frozenset(
             "clock",
             "routers",
         ),
-        "keep log",
+        *("keep log", "look at traefik", "look at traefik image", "ask what is routed", "proxy log"),
         *("list uses", "audit log", "look at server", "look for old logs"),
     }
 )

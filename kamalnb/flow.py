@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from .errors import CommandFailed, KamalnbError, Unclear
 from .events import Fact, Phase
-from .script import Script, Section
+from .script import REFUSED, UNKEPT, Script, Section
 from .shell import Command, Question, Result
 
 T = TypeVar("T")
@@ -76,6 +76,8 @@ def run(script: Script) -> Flow[tuple[Result, ...]]:
         if not result.ok and not (command.may_fail and result.exited is not None):
             raise CommandFailed(result)
     if len(results) < len([c for section in script.sections for c in section.steps]):
+        if results[-1].exited in (REFUSED, UNKEPT):  # the host ran nothing, also where its first step may fail
+            raise CommandFailed(results[-1])
         raise Unclear(commands[len(results)].name, "", "the host stopped without saying why")
     return results
 

@@ -82,7 +82,7 @@ class Leaving:
         return (Section(steps=(*cuts, *(self._let_go(old) for old in cuttable)), undo=tuple(undo)),)
 
     def _let_go(self, old: Old) -> Command:
-        port = port_of(old.container, self.change.role)
+        port = port_of(self.change.role, old.container)
         assert self.situation.proxy is not None  # noqa: S101
         return proxy.out(old, proxy.service_of(old), self._way(old, port), port, self.situation.proxy)
 
@@ -97,7 +97,7 @@ class Leaving:
     def _drained(self) -> list[Command]:
         traefik, role = self.situation.proxy, self.change.role
         alive = [old for old in self.routed if old.container.status == "running"]
-        return [proxy.drain(old, role, port_of(old.container, role), traefik) for old in alive if traefik]
+        return [proxy.drain(old, role, port_of(role, old.container), traefik) for old in alive if traefik]
 
     def _stopped(self) -> list[Command]:
         ids = tuple(old.container.id for old in self.running)

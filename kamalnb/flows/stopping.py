@@ -119,7 +119,7 @@ class _Start:
         """The wait until the proxy acknowledges it."""
         role, one, traefik = self.change.role, self.container, self.situation.proxy
         assert traefik is not None  # noqa: S101
-        port = port_of(one, role)
+        port = port_of(role, one)
         try:
             way = proxy.way_to(traefik, one, main_router(one), port, self.situation.host_tool)
         except BootError:

@@ -169,16 +169,6 @@ def version_of(container: Container, role: Role) -> str:
     return container.labels.get(traefik.VERSION_LABEL) or name.partition("_replaced_")[0]
 
 
-def old_of(container: Container, role: Role, situation: Situation) -> Old:
-    """A container of the role with its cord on the host."""
-    return Old(container=container, cord=cord_of(container, role, situation))
-
-
-def standing_first(containers: tuple[Container, ...]) -> tuple[Container, ...]:
-    """``containers`` with the one that requests reach first: routable before not, then by priority, then the newest."""
-    return tuple(sorted(containers, key=lambda one: (one.routable, _highest(one), one.created), reverse=True))
-
-
 def traefik_port(role: Role, image: Image | None, labels: Mapping[str, str]) -> int:
     """The port Traefik will ask: a label's, the only EXPOSEd one, else the health check's (as a label then)."""
     for key, value in labels.items():
@@ -195,12 +185,6 @@ def port_of(role: Role, container: Container) -> int:
     """The port Traefik asks a container on that is there. A label that is no number is none, as for Traefik."""
     labels = {key: value for key, value in container.labels.items() if value.isdigit()}
     return traefik_port(role, Image(id="", ports=container.ports), labels)
-
-
-def main_router(container: Container) -> Router:
-    """The router by which requests reach a container; one without a rule where it has none."""
-    found = [router for router in _app_routers(container) if router.protocol == "http"]
-    return found[0] if found else Router(name="-")
 
 
 def base_priorities(labels: Mapping[str, str], serving: tuple[Old, ...]) -> dict[str, int]:
@@ -220,7 +204,7 @@ def _base_of(router: Router, old: Old) -> int | None:
 
 def olds(role: Role, situation: Situation) -> tuple[tuple[Old, ...], tuple[Old, ...]]:
     """Who serves and who is left over, among the running containers of the role."""
-    running = [old_of(c, role, situation) for c in situation.containers if c.running]
+    running = [Old(container=c, cord=cord_of(c, role, situation)) for c in situation.containers if c.running]
     routable = [old for old in running if old.container.routable]
     top = max(map(height, routable), default=0)
     newest = max((old.container.created for old in running), default="")
@@ -242,12 +226,8 @@ def cord_of(container: Container, role: Role, situation: Situation) -> str | Non
 
 
 def height(old: Old) -> int:
-    """The priority of its highest router."""
-    return _highest(old.container)
-
-
-def _highest(container: Container) -> int:
-    return max((router.effective_priority for router in _app_routers(container)), default=0)
+    """The highest priority of its routers."""
+    return max((router.effective_priority for router in _app_routers(old.container)), default=0)
 
 
 def _app_routers(container: Container) -> tuple[Router, ...]:

@@ -309,6 +309,7 @@ _DOCUMENTS = frozenset(
             "routers",
         ),
         *("keep log", "look at traefik", "look at traefik image", "ask what is routed", "proxy log"),
+        *("list uses", "audit log", "look at server", "look for old logs"),
     }
 )
 

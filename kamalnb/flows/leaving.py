@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..aftermath import first_failure, followed, sentence, told_of
 from ..commands import app, cord, host, proxy, server
-from ..cutover import Old, Situation, main_router, old_of, port_of, version_of
+from ..cutover import Old, Situation, port_of, version_of
 from ..docker import Container
 from ..errors import BootError
 from ..events import Fact, Phase
@@ -17,6 +17,7 @@ from ..flow import Enter, Flow, Tell, do
 from ..script import REFUSED, Script, Section
 from ..shell import Command, Result
 from .change import Change
+from .standing import main_router, old_of
 
 NO_WAY = proxy.Way(by="host", urls=(), api=None, network="", address="-")
 """Where the proxy cannot be asked about a container: then it is taken to be out after a wait."""

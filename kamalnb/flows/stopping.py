@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ..aftermath import sentence
 from ..commands import app, cord, host, proxy
 from ..config.model import Role
-from ..cutover import Old, Situation, main_router, old_of, port_of, standing_first, version_of
+from ..cutover import Old, Situation, port_of, version_of
 from ..docker import Container
 from ..errors import BootError, CommandFailed, KamalnbError
 from ..events import Phase
@@ -18,6 +18,7 @@ from ..switch import worker_is_well
 from ..traefik import NONCE_LABEL, routers
 from .change import Change, looked
 from .leaving import NO_WAY, Leaving, left
+from .standing import main_router, old_of, standing_first
 
 LOG_LINES = 30
 

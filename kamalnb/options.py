@@ -7,7 +7,6 @@ from typing import Any
 OPTIONS: dict[str, tuple[str, str]] = {
     # parameter: (short flag or "", help)
     "version": ("", "Image tag; current, previous. Default: the image tagged latest."),
-    "to": ("", "The version to go back to; as the first word, without the flag. Default: what served before."),
     "candidates": ("", "Only list the versions that could be gone back to."),
     "roles": ("r", "Only these ROLES: names or wildcards, a,b or the flag repeated."),
     "hosts": ("H", "Only these HOSTS: names or wildcards, a,b or the flag repeated."),

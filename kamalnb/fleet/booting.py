@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..project import Project
 
 
-BACK = "To bring one of them back: invoke rollback VERSION"
+BACK = "To bring one of them back: invoke rollback --version=VERSION"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,11 +109,13 @@ def undo(at: At, dry_run: bool = False, message: str = "") -> int:
     )
 
 
-@changes(positional=("to",))
-def rollback(at: At, to: str = "", dry_run: bool = False, message: str = "", candidates: bool = False) -> int:
+@changes()
+def rollback(
+    at: At, version: str | None = None, dry_run: bool = False, message: str = "", candidates: bool = False
+) -> int:
     """Brings a version back to serve, the quickest way there is on each host; without one: what served before.
 
-    invoke rollback abc1234
+    invoke rollback --version=abc1234
     """
     fleet = at.fleet
     if candidates:
@@ -121,8 +123,8 @@ def rollback(at: At, to: str = "", dry_run: bool = False, message: str = "", can
 
         return show_table(fleet.candidate_table(), at.style)
     return at.boot(
-        lambda how: fleet.rollback(to or None, **how),
-        lambda how: fleet.plan(to or None, verb="rollback", **how),
+        lambda how: fleet.rollback(version, **how),
+        lambda how: fleet.plan(version, verb="rollback", **how),
         dry_run=dry_run,
         message=message,
     )

@@ -92,9 +92,16 @@ class At:
 
     def follow(self, rollout: Rollout, *, dry_run: bool = False) -> int:
         """Shows a run to its end; its exit code."""
-        from .console import follow, presenter
+        import os
 
-        return follow(rollout, presenter(self.style, dry_run=dry_run))
+        from .command_line import tell
+        from .console import follow, presenter
+        from .console.summary import write_summary
+
+        code = follow(rollout, presenter(self.style, dry_run=dry_run))
+        if not dry_run and (trouble := write_summary(rollout.report, os.environ, self.called)):
+            tell(trouble)
+        return code
 
     def change(self, make: Callable[[Options], Rollout], *, sure: str = "", yes: bool = False) -> int:
         """Makes a change and follows it. ``sure`` is asked before what cannot be taken back, unless ``yes``."""

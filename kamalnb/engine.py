@@ -295,7 +295,13 @@ class _Watch:
             self._worker.printed(command.name, line)
 
 
-_DOCUMENTS = frozenset({"start container", "keep log", "docker", "disk", "clock", "routers", "list containers"})
+_DOCUMENTS = frozenset(
+    {
+        *("start container", "keep log", "docker", "disk", "clock", "routers", "list containers", "list images"),
+        *("look into image", "look at traefik", "look at traefik image", "ask what is routed", "proxy log"),
+    }
+)
+"""What prints for programs though it is asked in a script of its own."""
 
 
 def _failed(at: float, job: Job, error: KamalnbError) -> events.HostFailed:

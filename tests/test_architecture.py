@@ -79,6 +79,7 @@ FLOORS = {
     "command_line": 4,
     "at": 4,
     "tasks": 5,
+    "readme": 5,
     "development": 5,
     "program": 6,
 }

@@ -130,5 +130,28 @@ def rollback(
     )
 
 
-TASKS = (boot, deploy, redeploy, undo, rollback, plan, check)
+@changes()
+def setup(at: At, version: str | None = None, yes: bool = False) -> int:
+    """The first day: Docker on every host, registry login, env files, Traefik, then a deploy.
+
+    What is there already is passed over, so the same command goes on after a failure. Says what it would install on
+    the hosts, and asks first.
+
+    invoke setup --version=abc1234
+    """
+    from ..console.confirming import must_agree
+
+    fleet, config = at.fleet, at.fleet.config
+    if not yes:
+        if code := at.follow(fleet.bootstrap(only_look=True, **at.how())):
+            return code
+        must_agree(f"Make {at.whom()} ready, and deploy there?")
+    asks_for_login = bool(config.registry.username and config.registry.password)
+    for step in (fleet.bootstrap, *([fleet.login] if asks_for_login else []), fleet.push_env, fleet.boot_traefik):
+        if code := at.follow(step(**at.how())):
+            return code
+    return at.boot(lambda how: fleet.deploy(version, **how), lambda how: fleet.plan(version, verb="deploy", **how))
+
+
+TASKS = (setup, boot, deploy, redeploy, undo, rollback, plan, check)
 """In the order of the list."""

@@ -11,7 +11,8 @@ from invoke.collection import Collection
 from . import app, booting, files, inside, lab, locks, looking, proxy, surroundings
 
 
-def _collection() -> Collection:
+def collection() -> Collection:
+    """A new collection of every task, for a ``tasks.py`` that adds its own to it."""
     root = Collection()
     for one in (*booting.TASKS, *app.TASKS, *looking.TASKS, *inside.TASKS, *files.TASKS):
         root.add_task(one)
@@ -20,5 +21,5 @@ def _collection() -> Collection:
     return root
 
 
-ns = _collection()
+ns = collection()
 """Every task of kamalnb."""

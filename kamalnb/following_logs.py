@@ -53,7 +53,7 @@ class LogLine:
 
 
 class Following:
-    """The lines as they come: iterate, and ``close`` when it is enough (leaving the loop does).
+    """The lines as they come: iterate, and ``close`` when it is enough, from any thread (leaving the loop does, too).
 
     ``problems`` maps hosts that could not be followed to why; where none can be, iterating raises the first.
     """
@@ -70,7 +70,7 @@ class Following:
     def __iter__(self) -> Iterator[LogLine]:
         self._start()
         try:
-            while (batch := self._batch()) is not None:
+            while not self.stopped and (batch := self._batch()) is not None:
                 yield from batch
             if len(self.problems) == len(self._hosts):
                 raise next(iter(self.problems.values()))

@@ -60,8 +60,8 @@ class Listener:
     def __init__(self, following: Following) -> None:
         self.lines: list[LogLine] = []
         self.following = following
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
 
     def _listen(self) -> None:
         for line in self.following:
@@ -83,6 +83,7 @@ def listening(shop: Shop, **options: Any) -> Iterator[Listener]:
             yield listener
         finally:
             following.close()
+            listener.thread.join(10)
 
 
 def write(shop: Shop, host: str, version: str, script: str, *words: str) -> None:

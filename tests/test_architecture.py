@@ -55,7 +55,8 @@ ALLOWED = {
 # Each floor may import its own and those below.
 FLOORS = {
     "pure": 0, "lab": 1, "locks": 1, "project": 1, **dict.fromkeys(SSH_FILES, 1), "engine": 2,
-    "dry": 1, "following_logs": 2, "executing": 2, "looks": 1, "check": 3, "boot_run": 3, "fleet": 3, "frames": 3, "testing": 4, "console": 4, "notebook": 4,
+    "dry": 1, "following_logs": 2, "executing": 2, "looks": 1,
+    "check": 3, "boot_run": 3, "fleet": 3, "frames": 3, "testing": 4, "console": 4, "notebook": 4,
     "runbook": 4, "command_line": 4, "tasks": 5, "development": 5,
 }  # fmt: skip
 

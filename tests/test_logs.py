@@ -38,7 +38,8 @@ LABELS = {"service": "app", "role": "web", "destination": ""}
     ("since", "meant"),
     [
         (None, "-"), ("42m", "ago2520"), ("1h30m", "ago5400"), ("2d", "ago172800"), ("90s", "ago90"),
-        ("2013-01-02T13:23:37Z", "1357133017.000000"), ("2013-01-02", "1357084800.000000"), ("1357133017", "1357133017"),
+        ("2013-01-02T13:23:37Z", "1357133017.000000"), ("2013-01-02", "1357084800.000000"),
+        ("1357133017", "1357133017"),
     ],
 )  # fmt: skip
 def test_since_is_a_time_or_how_long_ago(since: str | None, meant: str) -> None:
@@ -258,7 +259,9 @@ def test_lines_of_one_container_keep_their_order() -> None:
 
 # -- on the terminal -----------------------------------------------------------------------------------------
 
-LINE = LogLine(host="web-10", role="web", version="v1", container="abc", at=1357133017.5, message="\033[31mred\033[0m \a")
+LINE = LogLine(
+    host="web-10", role="web", version="v1", container="abc", at=1357133017.5, message="\033[31mred\033[0m \a"
+)
 
 
 def test_prefixes_are_aligned_and_coloured_by_host() -> None:

@@ -181,7 +181,8 @@ class PretendHost:
     def _start_traefik(self) -> None:
         self._count += 1
         container = PretendContainer(
-            id=f"{self._count:012x}{self._count:052x}", name="traefik", image="traefik:v3.7", app=App(listens_on=(80,), exposes=(80,)),
+            id=f"{self._count:012x}{self._count:052x}",
+            name="traefik", image="traefik:v3.7", app=App(listens_on=(80,), exposes=(80,)),
             args=self.traefik.args, labels=CATCH_ALL, networks=dict(self.traefik.networks), pid=1000 + self._count,
         )  # fmt: skip
         self.containers[container.id] = container

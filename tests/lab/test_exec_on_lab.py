@@ -129,7 +129,9 @@ def test_reuse_where_nothing_runs_is_a_sentence(shop: Shop) -> None:
     assert result.error is not None
 
 
-@pytest.mark.parametrize("word", ["$(touch /tmp/ran)", "`touch /tmp/ran`", "; touch /tmp/ran", "a\nb", "--rm", "\\'\"!"])
+@pytest.mark.parametrize(
+    "word", ["$(touch /tmp/ran)", "`touch /tmp/ran`", "; touch /tmp/ran", "a\nb", "--rm", "\\'\"!"]
+)
 def test_hostile_words_arrive_as_they_are(shop: Shop, word: str) -> None:
     import shlex
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -134,7 +137,13 @@ def test_a_pattern_is_not_found_in_times_and_its_ends_are_the_messages(shop: Sho
 
 @pytest.mark.parametrize(
     "pattern",
-    ["$(touch /tmp/kamalnb-ran)", "`touch /tmp/kamalnb-ran`", "'; touch /tmp/kamalnb-ran; '", "-f/etc/passwd", "--help"],
+    [
+        "$(touch /tmp/kamalnb-ran)",
+        "`touch /tmp/kamalnb-ran`",
+        "'; touch /tmp/kamalnb-ran; '",
+        "-f/etc/passwd",
+        "--help",
+    ],
 )
 def test_a_hostile_pattern_runs_nothing_and_finds_itself(shop: Shop, pattern: str) -> None:
     write(shop, "web-1", "v1", "printf '%s\\n' \"$1\"", f"said {pattern}")
@@ -237,6 +246,43 @@ def test_a_follower_that_is_killed_leaves_nothing_on_the_hosts(shop: Shop) -> No
     until(nothing_left(shop), "no docker of ours is left", 30.0)
 
 
+FOLLOWER = """
+import sys
+from kamalnb.commands.log_options import LogOptions
+from kamalnb.console import Style
+from kamalnb.console.logs import follow_logs
+from kamalnb.following_logs import follow
+from kamalnb.plan import select
+from kamalnb.project import load
+from kamalnb.ssh import SshExecutor
+project = load(sys.argv[1], None)
+executor = SshExecutor(project.config.ssh, directory=project.root)
+following = follow(executor, project.config, select(project.config), LogOptions(lines=1))
+code = follow_logs(following, project.config.hosts, ("web",), Style())
+executor.close()
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_ctrl_c_and_sigkill_leave_nothing_on_the_hosts(shop: Shop, number: signal.Signals, code: int) -> None:
+    argv = [sys.executable, "-c", FOLLOWER, str(shop.config(**NO_VOLUME))]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        heard = {process.stdout.readline().split(None, 1)[0] for _ in shop.hosts}
+        assert heard == set(shop.hosts)
+        began = time.monotonic()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, out, err) == (code, "", "")
+        assert time.monotonic() - began < 5
+    finally:
+        process.kill()
+        process.communicate()
+    until(nothing_left(shop), "no docker of ours is left", 30.0)
+
+
 def test_following_with_a_pattern_shows_what_fits_at_once(shop: Shop) -> None:
     with listening(shop, grep="error$", grep_options="-i") as listener:
         time.sleep(2.0)
@@ -264,7 +310,9 @@ def test_long_and_broken_lines_of_two_containers_do_not_mix(shop: Shop) -> None:
         listener.heard("end", "web-1")
         listener.heard("b59.", "web-1")
     long = [message.partition(".") for message in listener.messages("web-1") if message.endswith("0...")]
-    assert sorted(name for name, _dot, _rest in long) == sorted(f"{who}{number}" for who in "ab" for number in range(60))
+    assert sorted(name for name, _dot, _rest in long) == sorted(
+        f"{who}{number}" for who in "ab" for number in range(60)
+    )
     assert all(set(rest) == {"0", "."} for _name, _dot, rest in long)
     shop.shell("web-1", 'docker rm --force "$1-web-twin" >/dev/null', shop.name)
 

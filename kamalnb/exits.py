@@ -5,7 +5,7 @@ The errors of ``errors.py`` carry theirs; what a finished run ends with is decid
 
 from __future__ import annotations
 
-from .events import Report, State
+from .report import Report, State
 
 OK = 0
 FAILED = 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kamalnb import events
-from kamalnb.events import Event, Fact, Phase, Report
+from kamalnb.events import Event, Fact, Phase
+from kamalnb.report import Report
 
 WEB_1, WEB_2 = ("web-1", "web"), ("web-2", "web")
 NONCE = "56b247a9" * 8

@@ -32,7 +32,8 @@ from kamalnb.console.dry import folded as folded_command
 from kamalnb.console.jsonlines import JsonLines
 from kamalnb.console.plain import PlainLines
 from kamalnb.errors import UsageError
-from kamalnb.events import Event, Fact, Phase, Report
+from kamalnb.events import Event, Fact, Phase
+from kamalnb.report import Report
 from kamalnb.wording import Called
 
 BEGAN = datetime(2026, 1, 2, 15, 4, 58)

@@ -10,7 +10,8 @@ from console_events import WEB_1, WEB_2, cutover, folded, good_run, half_failed_
 from kamalnb.console.choice import Style
 from kamalnb.console.live import LiveTable
 from kamalnb.console.table import Frame
-from kamalnb.events import Event, Phase, Report
+from kamalnb.events import Event, Phase
+from kamalnb.report import Report
 
 from rich.console import Console  # isort: skip
 

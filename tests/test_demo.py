@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from kamalnb.events import Report
 from kamalnb.lab.demo import Screen, well
 from kamalnb.lab.demo_table import FrameOverLoad, line_on
 from kamalnb.lab.load import Orders, Tally
 from kamalnb.lab.load.book import Book
+from kamalnb.report import Report
 
 
 @pytest.fixture

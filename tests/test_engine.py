@@ -14,11 +14,12 @@ from kamalnb.config.model import Config
 from kamalnb.config.reading import read_config
 from kamalnb.engine import Engine
 from kamalnb.errors import BootError, KamalnbError
-from kamalnb.events import NEXT, Event, Phase, Report, State
+from kamalnb.events import NEXT, Event, Phase
 from kamalnb.executor import Abort, OnLine, OnResult, never
 from kamalnb.flow import Enter, Flow, do
 from kamalnb.plan import Plan, select
 from kamalnb.plan import plan as planned
+from kamalnb.report import Report, State
 from kamalnb.rollout import Each, FleetFlow, Job, Outcome, rollout
 from kamalnb.script import Script
 from kamalnb.shell import Result, look

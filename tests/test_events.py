@@ -7,7 +7,8 @@ import json
 import pytest
 
 from kamalnb import events
-from kamalnb.events import NEXT, Fact, Phase, Report, State
+from kamalnb.events import NEXT, Fact, Phase
+from kamalnb.report import Report, State
 
 STARTED = events.RunStarted(
     at=0.0,

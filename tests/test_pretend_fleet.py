@@ -8,7 +8,7 @@ import pytest
 
 from kamalnb import events
 from kamalnb.errors import RolloutFailed, UsageError
-from kamalnb.events import State
+from kamalnb.report import State
 from kamalnb.testing import FAILURES, PretendFleet, pretend
 
 

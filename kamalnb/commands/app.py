@@ -165,6 +165,11 @@ def health_command(role: Role) -> str:
     return f"{app}\nk_tied() {{ [ -e {cord} ]; }}\nk_tied && {{ k_app || {{ sleep 1; k_tied && k_app; }} || {{ sleep 1; k_tied && k_app; }}; }}"
 
 
+def start_again(identifier: str) -> Command:
+    """Starts a container that is there and was stopped; its restarts count from none again."""
+    return Command(name="start it again", words=("docker", "start", identifier), limit=120.0, example=identifier)
+
+
 def verify(identifier: str, role: Role) -> Command:
     """Waits on the host until the app's check passes inside the container."""
     deadline = role.healthcheck.deadline

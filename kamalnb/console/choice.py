@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Protocol, TextIO
 
 from ..errors import UsageError
-from ..events import Event, Report
+from ..events import Event
+from ..report import Report
 from ..wording import Called
 
 

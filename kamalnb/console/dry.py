@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TextIO
 
-from ..events import Event, FactLearned, Phase, PhaseEntered, Report, StepSkipped
+from ..events import Event, FactLearned, Phase, PhaseEntered, StepSkipped
+from ..report import Report
 from ..wording import clean, ending, title
 from .choice import Style
 

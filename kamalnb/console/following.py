@@ -13,8 +13,9 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from .. import exits
-from ..events import Event, Report
+from ..events import Event
 from ..fleet import Rollout
+from ..report import Report
 from .choice import Presenter
 
 

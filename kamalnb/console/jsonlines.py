@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
-from ..events import Event, Report
+from ..events import Event
+from ..report import Report
 
 
 class JsonLines:

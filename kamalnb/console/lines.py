@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import events
-from ..events import Event, Report
+from ..events import Event
+from ..report import Report
 from ..wording import LEAVE, PHASES, STOPPING, clean, seconds, short, spoken, title
 
 

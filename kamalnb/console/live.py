@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ..events import Event, Report, RunStarted
+from ..events import Event, RunStarted
+from ..report import Report
 from ..wording import Told, ending, standing
 from .choice import Style
 from .lines import Said, said

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TextIO
 
-from ..events import Event, Report, RunStarted
+from ..events import Event, RunStarted
+from ..report import Report
 from ..wording import ending, standing
 from .choice import Style
 from .lines import Said, said

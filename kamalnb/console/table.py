@@ -9,7 +9,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from ..events import Line, Phase, Report, State
+from ..events import Phase
+from ..report import Line, Report, State
 from ..wording import LEAVE, STOPPING, change, doing, elapsed, phase, seconds, title
 
 MARKS = {

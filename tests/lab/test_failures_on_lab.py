@@ -14,8 +14,9 @@ import pytest
 from conftest import MakeShop
 from shop import CALM, Shop, assert_nothing_lost, until
 
-from kamalnb.events import Event, Phase, PhaseEntered, State
+from kamalnb.events import Event, Phase, PhaseEntered
 from kamalnb.lab.load import RunningLoad
+from kamalnb.report import State
 
 UP_HOST, DOWN_HOST = "web-1", "web-2"
 HOSTS = (UP_HOST, DOWN_HOST)

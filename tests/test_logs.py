@@ -135,6 +135,14 @@ def test_rows_of_all_hosts_come_by_time_and_lines_without_one_stay_where_they_we
     assert [row["message"] for row in logs.in_time(made)] == ["b1", "a3", "more of a3", "b4"]
 
 
+def test_a_pattern_that_a_host_refuses_is_the_persons_mistake() -> None:
+    host = serving("web-1").fail("read logs", code=64, said="grep: Unmatched [")
+    made = rows(host, grep="[")
+    answers = Answers(config=CONFIG, selection=select(CONFIG), rows=made)
+    with pytest.raises(UsageError, match=r"grep on web-1 does not take this pattern: Unmatched \[. Write"):
+        logs.read(LogOptions(grep="[")).whole(answers)
+
+
 def test_nothing_found_is_a_note() -> None:
     answers = Answers(config=CONFIG, selection=select(CONFIG), rows=())
     assert logs.read(LogOptions(grep="x")).notes(answers, ()) == ("Nothing found: no line to show.",)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import KamalnbError
-    from .fleet import Fleet, Rollout
+    from .fleet import Fleet, Plan, Rollout
     from .testing import pretend
 
 __version__ = "0.1.0"
-__all__ = ["Fleet", "KamalnbError", "Rollout", "pretend"]
+__all__ = ["Fleet", "KamalnbError", "Plan", "Rollout", "pretend"]
 
-_HOMES = {"Fleet": "fleet", "Rollout": "fleet", "KamalnbError": "errors", "pretend": "testing"}
+_HOMES = {"Fleet": "fleet", "Plan": "fleet", "Rollout": "fleet", "KamalnbError": "errors", "pretend": "testing"}
 
 
 def __getattr__(name: str) -> Any:

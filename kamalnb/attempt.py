@@ -77,6 +77,7 @@ class Attempt:
             traefik.VERSION_LABEL: self.plan.version,
             traefik.NONCE_LABEL: self.plan.nonce,
             traefik.FORMAT_LABEL: str(traefik.FORMAT),
+            **dict(self.plan.marks),
         }
 
     @property

@@ -6,6 +6,7 @@ Cheap to import: what a task needs is imported when it runs.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,40 +17,31 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task
 
 from .errors import KamalnbError
-
-OPTIONS: dict[str, tuple[str, str]] = {
-    # parameter: (short flag or "", help)
-    "version": ("", "Image tag to boot; current, previous. Default: the image tagged latest."),
-    "roles": ("r", "Only these ROLES: names or wildcards, a,b or the flag repeated."),
-    "hosts": ("H", "Only these HOSTS: names or wildcards, a,b or the flag repeated."),
-    "primary": ("p", "Only the primary host."),
-    "destination": ("d", "Overlay deploy.DESTINATION.yml, as staging."),
-    "config_file": ("c", "The deploy.yml to use. Default: config/deploy.yml here or above."),
-    "skip_unreachable": ("", "Leave out hosts that cannot be reached, and say so."),
-    "dry_run": ("", "Print every command that would run on each host; change nothing."),
-    "json": ("", "One JSON document a line, and nothing else."),
-    "verbose": ("v", "Every command with its exit code and seconds."),
-    "quiet": ("q", "Only problems and the closing line."),
-    "count": ("", "How many hosts."),
-    "ports": ("", "Use ports of 127.0.0.1 instead of loopback addresses."),
-    "directory": ("", "Where the lab keeps its files."),
-    "host": ("", "A host's name; as the first word, without the flag."),
-    "lab": ("", "The tests on the lab's real hosts too."),
-    "quick": ("", "Stop at the first failure."),
-}
-LISTS = ("roles", "hosts")
-"""Options that may be repeated."""
+from .options import CHANGES, DEFAULTS, LISTS, NEVER_EMPTY, OPTIONS, READS
 
 
 class FaceTask(Task):  # type: ignore[type-arg]
     """A task whose flags are those of ``OPTIONS`` and whose errors are sentences with an exit code.
 
-    Its body returns an exit code or None.
+    Its body returns an exit code or None. ``common`` names options that it takes besides its own parameters; they
+    reach it bundled, as its first argument (``at.At``). Without any, the first argument is Invoke's context.
     """
 
-    def __init__(self, body: Callable[..., int | None], **keywords: Any) -> None:
+    def __init__(self, body: Callable[..., int | None], *, common: Sequence[str] = (), **keywords: Any) -> None:
+        self.common = tuple(common)
         keywords.setdefault("iterable", LISTS)
         super().__init__(body, auto_shortflags=False, **keywords)
+        if program() != "invoke" and self.__doc__:
+            self.__doc__ = self.__doc__.replace("    invoke ", f"    {program()} ")
+
+    def argspec(self, body: Callable[..., Any]) -> inspect.Signature:
+        """The parameters of the body, then the common options."""
+        own: inspect.Signature = super().argspec(body)
+        common = [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=DEFAULTS[name])
+            for name in getattr(self, "common", ())
+        ]
+        return own.replace(parameters=[*own.parameters.values(), *common])
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         """What Invoke would make of a parameter, with the short flag and help that were declared for it."""
@@ -62,10 +54,49 @@ class FaceTask(Task):  # type: ignore[type-arg]
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Runs the body; anything but 0 ends the program with that exit code."""
         body = super().__call__
-        code = guarded(lambda: body(*args, **keywords))
+        if wrong := self._unusable(keywords):
+            tell(wrong)
+            raise Exit(code=2)
+        if self.common:
+            from .at import At
+
+            options = {name: keywords.pop(name, DEFAULTS[name]) for name in self.common}
+            context, *rest = args
+            inner = self.body
+            code = guarded(lambda: inner(At(options, context), *rest, **keywords))
+            self.times_called += 1
+        else:
+            code = guarded(lambda: body(*args, **keywords))
         if code:
             raise Exit(code=code)
         return code
+
+    def _unusable(self, given: dict[str, Any]) -> str:
+        """What Invoke lets through: an empty choice, which would mean every host, and a flag taken for a word."""
+        for name, value in given.items():
+            flag = f"--{name.replace('_', '-')}"
+            if name in NEVER_EMPTY and (value == "" or (isinstance(value, list) and not words(value) and value)):
+                return f"{flag} is empty. Leave it out, or name something (an unset variable of the shell?)."
+            if name in self.positional and isinstance(value, str) and value.startswith("-"):
+                return f"{value} is no {name.replace('_', ' ')}. Its help: {program()} --help {self.name}"
+        return ""
+
+
+def face(
+    *, common: Sequence[str] = (), name: str | None = None, positional: Sequence[str] = ()
+) -> Callable[[Callable[..., int | None]], FaceTask]:
+    """Makes a function a task. ``positional`` parameters may be given as words, without their flag."""
+    return lambda body: FaceTask(body, common=common, name=name, positional=positional)
+
+
+def looks(name: str | None = None, positional: Sequence[str] = ()) -> Callable[[Callable[..., int | None]], FaceTask]:
+    """A task that only looks at hosts."""
+    return face(common=READS, name=name, positional=positional)
+
+
+def changes(name: str | None = None, positional: Sequence[str] = ()) -> Callable[[Callable[..., int | None]], FaceTask]:
+    """A task that changes hosts."""
+    return face(common=CHANGES, name=name, positional=positional)
 
 
 def guarded(action: Callable[[], Any]) -> int:
@@ -77,7 +108,7 @@ def guarded(action: Callable[[], Any]) -> int:
         raise
     except KamalnbError as error:
         _traceback_if_asked()
-        tell(str(error))
+        tell(_spelled(str(error)))
         return error.exit_code
     except KeyboardInterrupt:
         tell("stopped before anything was begun.")
@@ -107,9 +138,11 @@ def words(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def program() -> str:
-    """What stands before a task's name: ``invoke``, ``inv``, or however the program was called."""
+    """What stands before a task's name: ``invoke``, ``inv``, ``kamalnb``, or however the program was called."""
     name = Path(sys.argv[0]).name
-    return "python -m invoke" if name in ("__main__.py", "-m", "") else name
+    if name in ("invoke", "inv", "kamalnb", "python -m kamalnb"):
+        return name
+    return "python -m invoke" if name in ("__main__.py", "-m", "") else "invoke"
 
 
 def chosen(config_file: str | None, destination: str | None) -> Iterator[str]:
@@ -118,6 +151,12 @@ def chosen(config_file: str | None, destination: str | None) -> Iterator[str]:
         yield from ("-c", config_file)
     if destination:
         yield from ("-d", destination)
+
+
+def _spelled(text: str) -> str:
+    from .wording import Called
+
+    return Called(program()).spelled(text)
 
 
 def _traceback_if_asked() -> bool:

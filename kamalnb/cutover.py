@@ -226,7 +226,7 @@ def cord_of(container: Container, role: Role, situation: Situation) -> str | Non
 
 
 def height(old: Old) -> int:
-    """The priority of its highest router."""
+    """The highest priority of its routers."""
     return max((router.effective_priority for router in _app_routers(old.container)), default=0)
 
 

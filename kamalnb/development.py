@@ -8,12 +8,11 @@ from pathlib import Path
 
 from invoke.collection import Collection
 from invoke.context import Context
-from invoke.tasks import task
 
-from .command_line import FaceTask
+from .command_line import face
 
 
-@task(klass=FaceTask, name="test")
+@face(name="test")
 def run_tests(c: Context, lab: bool = True, quick: bool = False) -> int:
     """Runs linters, types and every test, on a lab of its own (--no-lab leaves out those that need real hosts)."""
     from .lab import suite
@@ -21,14 +20,14 @@ def run_tests(c: Context, lab: bool = True, quick: bool = False) -> int:
     return suite.run(lab=lab, quick=quick)
 
 
-@task(klass=FaceTask)
+@face()
 def lint(c: Context) -> int:
     """Runs the linters and the type checker."""
     tools = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
     return max([subprocess.call([sys.executable, "-m", *words]) for words in tools])
 
 
-@task(klass=FaceTask)
+@face()
 def demo(c: Context, count: int = 2, ports: bool = False, directory: str = ".lab") -> int:
     """Brings the lab up and boots two versions, the second one under load: the whole story in a minute or two."""
     from .lab import demo
@@ -36,7 +35,21 @@ def demo(c: Context, count: int = 2, ports: bool = False, directory: str = ".lab
     return demo.run(directory=Path(directory), count=count, ports=ports)
 
 
-@task(klass=FaceTask, name="ssh")
+@face()
+def docs(c: Context) -> int:
+    """Writes README's table of commands anew.
+
+    invoke docs
+    """
+    from .readme import with_table
+    from .tasks import ns
+
+    file = Path("README.md")
+    file.write_text(with_table(file.read_text(), ns))
+    return 0
+
+
+@face(name="ssh")
 def bench_ssh(c: Context) -> int:
     """Measures the SSH engine against stock Fabric. 1 where a target is missed."""
     from .lab import bench_ssh
@@ -44,7 +57,7 @@ def bench_ssh(c: Context) -> int:
     return int(not all(row.met for row in bench_ssh.run(print)))
 
 
-@task(klass=FaceTask, name="boot")
+@face(name="boot")
 def bench_boot(c: Context, directory: str = ".lab") -> int:
     """Measures a whole boot on the lab against bare docker commands. 1 where a target is missed."""
     from .lab import bench_boot

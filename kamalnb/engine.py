@@ -10,9 +10,9 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from . import events
 from .boot import Booted
@@ -21,9 +21,11 @@ from .errors import BootError, HostUnreachable, KamalnbError, Unclear
 from .events import Event, Phase
 from .executor import Executor, never
 from .flow import Cancelled, Effect, Enter, Flow, Pause, Run, Tell
-from .rollout import Begin, Done, Each, FleetFlow, Job, Outcome
+from .rollout import Begin, Done, Each, FleetFlow, Job, Local, Outcome
 from .script import Script
 from .shell import Command, Result
+
+T = TypeVar("T")
 
 WORKERS = 64
 
@@ -62,6 +64,8 @@ class Engine:
         self._began = self.clock.now()
         self._queue: queue.SimpleQueue[Event | Outcome] = queue.SimpleQueue()
         self._cancelled = threading.Event()
+        self.local: Callable[[Engine, Local], Generator[Event, None, bool]] = _nothing_to_do
+        """What is done on this machine for a fleet flow: hooks."""
 
     def cancel(self) -> None:
         """Before a host's switch, undo there; past it, let the host finish; start no further batch."""
@@ -73,6 +77,10 @@ class Engine:
     def cancelled(self) -> bool:
         """Whether a person asked the run to stop."""
         return self._cancelled.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Lets time pass, less where somebody cancels."""
+        self.clock.wait(seconds, self._cancelled)
 
     def now(self) -> float:
         """Seconds since the run began."""
@@ -97,6 +105,8 @@ class Engine:
                             yield events.BatchStarted(
                                 at=self.now(), number=effect.number, of=effect.of, hosts=effect.hosts
                             )
+                    case Local():
+                        answer = yield from self.local(self, effect)
                     case Pause(seconds=seconds, why=why):
                         yield events.Waiting(at=self.now(), seconds=seconds, why=why)
                         self.clock.wait(seconds, self._cancelled)
@@ -104,6 +114,20 @@ class Engine:
                         yield events.FactLearned(at=self.now(), fact=fact)
         finally:
             flow.close()
+
+    def aside(self, name: str, work: Callable[[Callable[[str], None]], T]) -> Generator[Event, None, T]:
+        """Does ``work`` on this machine in a thread; what it prints by the function it is given becomes events."""
+
+        def told(line: str) -> None:
+            self._queue.put(events.LinePrinted(at=self.now(), name=name, line=line))
+
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="kamalnb-aside") as pool:
+            going = pool.submit(work, told)
+            while not (going.done() and self._queue.empty()):
+                item = self._next()
+                if item is not None and not isinstance(item, Outcome):
+                    yield item
+        return going.result()
 
     def _each(self, jobs: tuple[Job, ...]) -> Generator[Event, None, tuple[Outcome, ...]]:
         outcomes: dict[int, Outcome] = {}
@@ -148,6 +172,11 @@ class Engine:
             outcome = Outcome(job=job, error=KamalnbError(f"a defect of kamalnb: {error!r}. Please report it."))
             outcome.error.__cause__ = error  # type: ignore[union-attr]
         self._queue.put(outcome)
+
+
+def _nothing_to_do(engine: Engine, effect: Local) -> Generator[Event, None, bool]:
+    yield from ()
+    return True
 
 
 class _Worker:
@@ -262,26 +291,17 @@ class _Watch:
     def line(self, number: int, line: str) -> None:
         command = self._script.commands[min(number, len(self._script.commands) - 1)]
         # Looks print documents for programs; people want to see what waits and what changes.
-        if command.name not in _DOCUMENTS:
+        if not command.quiet and command.name not in _DOCUMENTS:
             self._worker.printed(command.name, line)
 
 
 _DOCUMENTS = frozenset(
     {
-        *("list containers", "look at container", "look at image", "list images", "look into image", "look at sockets"),
-        *(
-            "look at cords",
-            "where home is",
-            "find a fetch tool",
-            "start container",
-            "docker",
-            "disk",
-            "clock",
-            "routers",
-        ),
-        "keep log",
+        *("start container", "keep log", "docker", "disk", "clock", "routers", "list containers", "list images"),
+        *("look into image", "look at traefik", "look at traefik image", "ask what is routed", "proxy log"),
     }
 )
+"""What prints for programs though it is asked in a script of its own."""
 
 
 def _failed(at: float, job: Job, error: KamalnbError) -> events.HostFailed:

@@ -49,6 +49,11 @@ class Locks:
         return tuple(host for host, hold in self._holds.items() if not hold.held)
 
     def __enter__(self) -> Locks:
+        self.take()
+        return self
+
+    def take(self) -> None:
+        """Takes all or none. Raises ``LockHeld``, ``HostUnreachable`` or ``Unclear``."""
         try:
             self._take(self._hosts[0])
             with ThreadPoolExecutor(max_workers=WORKERS) as pool:
@@ -56,7 +61,6 @@ class Locks:
         except BaseException:
             self.release()
             raise
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -61,6 +61,8 @@ class BootPlan:
     run_directory: str = ".kamal"
     env_file: Secret | None = None
     fence: tuple[str, str] | None = None
+    marks: tuple[tuple[str, str], ...] = ()
+    """More labels: where this boot comes from."""
 
     @property
     def suffix(self) -> str:

@@ -13,7 +13,7 @@ import secrets
 import socket
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .config.model import Config, SecretSource
 
 CONFIG_FILE = Path("config/deploy.yml")
+SSH_KEY = "KAMALNB_SSH_KEY"
+"""A private key as text, for places that have no files and no agent: a CI's secret."""
 _LARGEST = 1024 * 1024
 _GIT_SECONDS = 10.0
 
@@ -68,6 +70,13 @@ class Project:
         if not revision or changes is None:
             raise UsageError(f"{self.root} has no git commit to take a version from. Name one: --version=abc1234.")
         return f"{revision}_uncommitted_{secrets.token_hex(8)}" if changes else revision
+
+    def revision(self) -> str:
+        """The short hash of the commit of this checkout, with ``+changes`` where files were changed; "" without git."""
+        revision = self._git("rev-parse", "--short=7", "HEAD")
+        if not revision:
+            return ""
+        return f"{revision}+changes" if self._git("status", "--porcelain") else revision
 
     def performer(self) -> str:
         """Who does this, for the audit log and the lock: one line, never empty."""
@@ -141,13 +150,21 @@ def load(
     )
     return Project(
         root=root,
-        config=config,
+        config=_with_first_key(config, env.values),
         sources=(path, *((overlay,) if overlay else ()), *env.files),
         digest=sha256("\0".join(texts).encode()).hexdigest(),
         warnings=(*config.warnings, *env.warnings),
         environ=env.values,
         env_commands=env.commands,
     )
+
+
+def _with_first_key(config: Config, environ: Mapping[str, str]) -> Config:
+    if not environ.get(SSH_KEY, "").strip():
+        return config
+    from .config.model import SecretSource
+
+    return replace(config, ssh=replace(config.ssh, first_key=SecretSource(env=SSH_KEY, where=SSH_KEY)))
 
 
 class _NoSecret(Exception):

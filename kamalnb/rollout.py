@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,23 +64,40 @@ class Begin:
     hosts: tuple[str, ...]
 
 
-FleetEffect = Each | Begin | Pause | Tell
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Something to do on this machine, as a hook for ``hosts``. The answer is True when the run may go on."""
+
+    name: str
+    hosts: tuple[str, ...]
+
+
+FleetEffect = Each | Begin | Local | Pause | Tell
 FleetFlow = Generator[FleetEffect, Any, tuple[Outcome, ...]]
 
 
-def rollout(plan: Plan) -> FleetFlow:
-    """Boots batch after batch; after a failure no further batch starts. The tag ``latest`` moves when all serve."""
+def rollout(
+    plan: Plan, *, flow_of: Callable[[BootPlan], Flow[Booted]] = boot, hooks: bool = False, tagging: bool = True
+) -> FleetFlow:
+    """Boots batch after batch; after a failure no further batch starts. The tag ``latest`` moves when all serve.
+
+    ``flow_of`` is how a version comes to serve; ``hooks`` calls those before and after each batch.
+    """
     outcomes: list[Outcome] = []
     for number, hosts in enumerate(plan.batches, start=1):
         if not (yield Begin(number, len(plan.batches), hosts)):
             break
-        jobs = tuple(Job(host, one.role.name, boot(one)) for host in hosts for one in plan.on(host))
+        if hooks and not (yield Local("pre-app-boot", hosts)):
+            break
+        jobs = tuple(Job(host, one.role.name, flow_of(one)) for host in hosts for one in plan.on(host))
         outcomes += yield Each(jobs)
         if not all(outcome.ok for outcome in outcomes):
             break
+        if hooks and not (yield Local("post-app-boot", hosts)):
+            break
         if plan.wait and number < len(plan.batches):
             yield Pause(plan.wait, "between batches")
-    if len(outcomes) == len(plan.boots) and all(outcome.ok for outcome in outcomes):
+    if tagging and len(outcomes) == len(plan.boots) and all(outcome.ok for outcome in outcomes):
         yield from _tagged(plan)
     return tuple(outcomes)
 
@@ -107,4 +124,4 @@ def _tag(plan: Plan, boots: tuple[BootPlan, ...]) -> Flow[None]:
     yield from do(*steps, fence=boots[0].fence)
 
 
-__all__ = ["Begin", "Booted", "Done", "Each", "FleetFlow", "Job", "Outcome", "rollout"]
+__all__ = ["Begin", "Booted", "Done", "Each", "FleetFlow", "Job", "Local", "Outcome", "rollout"]

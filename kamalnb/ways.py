@@ -157,7 +157,7 @@ def undone(shown: Sequence[Shown], pairs: Sequence[tuple[str, Role]]) -> dict[tu
     if without_any:
         raise UsageError(
             f"Nothing was changed: nothing served before {newest} for {', '.join(without_any)}. "
-            "Name a version that can be booted: invoke rollback VERSION."
+            "Name a version that can be booted: invoke rollback --version=VERSION."
         )
     return {pair: versions[1] for pair, versions in chosen.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .config.versions import abbreviated
@@ -37,6 +37,9 @@ _SPOKEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?:open|left) 1", "1 connection is open on the old container"),
         (r"(?:open|left) (\d+)", r"\1 connections are open on the old container"),
         (r"(?:open|left) unknown", "connections of the old container cannot be counted"),
+        (r"gap ([\d.]+)", r"Traefik routes again, after \1 s"),
+        (r"missing (.+)", r"Traefik does not route to \1"),
+        (r"old again", "the old Traefik runs again"),
         (r"state (\w+) \d+ (\w+)", r"the container is \1, its health \2"),
         (r"exit (\d+) [0-9a-f]{12,}", r"it ended with exit code \1"),
         (r"gone [0-9a-f]{12,}", "it was gone already"),
@@ -58,7 +61,9 @@ class Called:
     def spelled(self, sentence: str) -> str:
         """``sentence`` with each ``invoke TASK`` in it as this program would be called."""
         return re.sub(
-            r"\binvoke ([a-z]+(?:\.[a-z]+)*)", lambda found: " ".join((self.program, found[1], *self.options)), sentence
+            r"\binvoke ([a-z]+(?:[.-][a-z]+)*)",
+            lambda found: " ".join((self.program, found[1], *self.options)),
+            sentence,
         )
 
 
@@ -161,19 +166,20 @@ def closing(
     if booted:
         before = sorted({short(old) for old in booted.values() if old and old != version})
         instead = f" instead of {', '.join(before)}" if before else ""
-        parts.append(f"{version} serves on {_some(tuple(booted), 'hosts')}{instead}")
+        parts.append(f"{version} serves on {some(tuple(booted), 'hosts')}{instead}")
     if failed:
         parts.append(
-            f"{version} did not boot: {_some(failed, 'boots')} failed"
+            f"{version} did not boot: {some(failed, 'boots')} failed"
             if not booted
-            else f"{_some(failed, 'boots')} failed"
+            else f"{some(failed, 'boots')} failed"
         )
     if not_begun:
         parts.append(f"{counted(not_begun, 'boot')} not begun")
     return f"{'stopped: ' if stopped else ''}{'; '.join(parts) or 'nothing was begun'}, in {seconds(took)}."
 
 
-def _some(names: tuple[str, ...], noun: str) -> str:
+def some(names: Sequence[str], noun: str) -> str:
+    """Names in a row, or how many where they are many."""
     return ", ".join(names) if len(names) <= 6 else f"{len(names)} {noun}"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..config.model import Config
 from ..errors import LockHeld, Unclear
-from ..shell import Command
+from ..shell import Command, Question, look
 
 HELD = 75
 UNWRITABLE = "in the run directory of the login user; look there with df -i and ls -ld"
@@ -26,6 +26,7 @@ exec 9>>"$2" || exit 73
 command -v flock >/dev/null 2>&1 || exit 72
 flock -n 9 || { printf 'ours\\n'; cat "$2"; exit 75; }
 k_free() { trap - EXIT; [ -z "$k_mine" ] || rm -rf -- "$k_mine"; : >"$2"; }
+[ ! -e "$9" ] || { printf 'person\\n'; cat "$9"; exit 75; }
 k_mine=
 if [ "$5" != - ]; then
   for k_d in "$5" "$6"; do
@@ -41,6 +42,47 @@ trap 'exit 0' HUP INT TERM PIPE
 printf '%s\\n%s\\n' "$3" "$8" >"$2"
 printf 'held\\n'
 while k_h=$(exec 9>&-; timeout "$4" head -n 1) && [ -n "$k_h" ]; do :; done"""
+
+
+# k_lock LOCK PERSON KAMAL...: who holds what. Looking must not take it, not even for a moment: a deploy would be
+# refused then. So the kernel's own list is read, where the file's inode tells.
+STATE = """\
+k_lock() {
+  if [ -s "$1" ]; then
+    k_i=$(ls -i "$1") && k_i=${k_i%% *}
+    if grep -q "FLOCK .*:$k_i " /proc/locks 2>/dev/null; then echo 'held'; sed 's/^/ /' "$1"; fi
+  fi
+  if [ -e "$2" ]; then echo 'person'; sed 's/^/ /' "$2"; fi
+  shift 2
+  for k_d in "$@"; do [ ! -d "$k_d" ] || { echo 'kamal'; sed 's/^/ /' "$k_d/details" 2>/dev/null; }; done
+  return 0
+}"""
+
+PERSON = """\
+k_person() { umask 077; mkdir -p "$3/locks" || exit 73; (set -C; printf '%s\\n' "$2" >"$1") 2>/dev/null || { cat "$1"; exit 75; }; }
+k_unperson() {
+  [ ! -e "$1" ] || { cat "$1"; rm -f "$1"; }
+  shift
+  for k_d in "$@"; do [ ! -d "$k_d" ] || { base64 -d "$k_d/details" 2>/dev/null | tr '\\n' ' '; rm -rf -- "$k_d"; }; done
+}"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """Who holds a host: a run (freed with its session), a person (until it is released), Kamal. Empty: nobody."""
+
+    run: str = ""
+    person: str = ""
+    kamal: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """In one sentence; empty where nobody holds it."""
+        if self.run:
+            return f"A run holds the lock ({self.run})."
+        if self.person:
+            return f"Locked by a person ({self.person})."
+        return f"Kamal holds the lock ({self.kamal})." if self.kamal else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +106,35 @@ def path(config: Config) -> str:
     return f"{config.run_directory}/kamalnb-{_name(config)}.lock"
 
 
+def person_path(config: Config) -> str:
+    """The file of a lock that a person holds: nothing but ``lock.release`` takes it away."""
+    return f"{config.run_directory}/kamalnb-{_name(config)}.held"
+
+
+def state(config: Config) -> Question[Lock]:
+    """Who holds the lock on a host."""
+    words = ("k_lock", path(config), person_path(config), *_kamals(config))
+    return Question(look("look at lock", *words, uses=(STATE,)), _state)
+
+
+def acquire(config: Config, claim: Claim) -> Command:
+    """Takes the lock for a person; ends with 75, and prints who has it, where somebody has it already."""
+    words = ("k_person", person_path(config), claim.line, config.run_directory)
+    return Command(name="acquire lock", words=words, uses=(PERSON,))
+
+
+def release(config: Config) -> Command:
+    """Takes a person's lock and Kamal's away; prints whose they were."""
+    words = ("k_unperson", person_path(config), *_kamals(config))
+    return Command(name="release lock", words=words, uses=(PERSON,))
+
+
 def hold(config: Config, claim: Claim, *, primary: bool, lease: float = LEASE) -> Command:
     """The command of a lock session. It prints ``held`` and lives as long as heartbeats come on its stdin."""
     directory = config.run_directory
-    kamal = (f"{directory}/locks/{_name(config)}", f"{directory}/lock-{config.service}") if primary else ("-", "-")
-    words = (directory, path(config), claim.run_id, f"{lease:g}", *kamal, _details(claim), claim.line)
+    kamal = _kamals(config) if primary else ("-", "-")
+    person = person_path(config) if primary else "-"
+    words = (directory, path(config), claim.run_id, f"{lease:g}", *kamal, _details(claim), claim.line, person)
     return Command(name="hold lock", words=("sh", "-c", HOLD, "kamalnb-lock", *words))
 
 
@@ -81,11 +147,40 @@ def refusal(host: str, printed: str, exited: int | None) -> LockHeld | Unclear:
         return LockHeld(f"Another deploy is under way on {host} ({holder}). Wait until it ends, then try again.")
     if exited == HELD and kind == "kamal":
         return LockHeld(f"Kamal holds the lock on {host} ({_kamal(rest)}). Wait, or release it: kamal lock release.")
+    if exited == HELD and kind == "person":
+        holder = " ".join(rest.split())
+        return LockHeld(f"{host} is locked by a person ({holder}). Ask them, or release it: invoke lock.release")
     if exited == 73:
         return Unclear("hold lock", printed, f"{host} has no room or no right to write its lock file, {UNWRITABLE}")
     if exited == 72:
         return Unclear("hold lock", printed, f"{host} has no flock; install util-linux there")
     return Unclear("hold lock", printed, f"exit code {exited} on {host}")
+
+
+def _kamals(config: Config) -> tuple[str, str]:
+    """Kamal's lock directories: those of 1.5 and newer, and of the versions before."""
+    return f"{config.run_directory}/locks/{_name(config)}", f"{config.run_directory}/lock-{config.service}"
+
+
+def _state(text: str) -> Lock:
+    """Raises ``Unclear`` through its question for a word that the script cannot have printed."""
+    found: dict[str, list[str]] = {}
+    kind = ""
+    for line in text.splitlines():
+        if line.startswith(" "):
+            found[kind].append(line[1:])
+        elif line in ("held", "person", "kamal"):
+            found.setdefault(kind := line, [])
+        elif line:
+            raise Unclear("look at lock", text, "not a lock")
+    held = found.get("held", [])
+    kamal = _kamal("".join(found.get("kamal", ()))) if "kamal" in found else ""
+    # A run of ours makes Kamal's directory too: it is no lock besides its own.
+    return Lock(
+        run=held[1] if len(held) > 1 else "a run" if held else "",
+        person=" ".join(found.get("person", ())),
+        kamal="" if "Message: kamalnb " in kamal else kamal,
+    )
 
 
 def _name(config: Config) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .. import sockets, traefik
@@ -9,8 +11,8 @@ from ..config.model import Role
 from ..cutover import CutOver, Old
 from ..docker import Container
 from ..errors import BootError
-from ..shell import Command, look
-from ..traefik import Proxy
+from ..shell import Command, Question, look
+from ..traefik import Proxy, Router
 from . import host
 from .app import hundredths
 
@@ -37,21 +39,53 @@ def among(containers: tuple[Container, ...]) -> Container | None:
     return next((container for container in containers if container.name == "traefik"), None)
 
 
+# Without Traefik, or with its API off, there is no answer, and nothing is printed.
+SERVERS = """\
+k_servers() {
+  k_by=host
+  for k_a in $(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' traefik 2>/dev/null) 127.0.0.1; do
+    k_body=$(k_ask body "http://$k_a:8080/api/http/services?per_page=10000") || continue
+    case $k_body in '['*) printf '%s\\n' "$k_body"; return 0 ;; esac
+  done
+  return 0
+}"""
+
+
+def servers() -> Question[Mapping[str, tuple[str, ...]] | None]:
+    """Traefik's services with the addresses it sends requests to; None where its API cannot be asked."""
+    return Question(look("look at routes", "k_servers", uses=(*ASK, SERVERS)), _servers)
+
+
+def _servers(text: str) -> Mapping[str, tuple[str, ...]] | None:
+    if not text.strip():
+        return None
+    found = json.loads(text)
+    return {
+        one["name"]: tuple(server.get("url", "") for server in (one.get("loadBalancer") or {}).get("servers") or ())
+        for one in found
+    }
+
+
 def way(proxy: Proxy, container: Container, cutover: CutOver, host_tool: str | None) -> Way:
     """How ``container`` is reached by ``proxy``. Raises ``BootError`` where they share no network."""
-    network = _shared_network(proxy, container, cutover.labels)
+    return way_to(proxy, container, cutover.main, cutover.port, host_tool)
+
+
+def way_to(proxy: Proxy, container: Container, main: Router, port: int, host_tool: str | None) -> Way:
+    """The same for a container whose ``main`` router and ``port`` are known, with no cut-over."""
+    network = _shared_network(proxy, container)
     if proxy.host_network or container.network_mode == "host":
         proxy_address = container.gateways.get(network) or "127.0.0.1"
     else:
         proxy_address = proxy.container.networks.get(network, "")
-    urls = tuple(_urls(proxy, cutover, proxy_address))
+    urls = tuple(_urls(proxy, main, proxy_address))
     knows_tls = host_tool != "bash"
     return Way(
         by="host" if host_tool and (knows_tls or not any(url.startswith("https:") for url in urls)) else container.id,
         urls=urls,
         api=f"http://{proxy_address}:{proxy.api_port}" if proxy.api_port else None,
         network=network,
-        address=f"{container.networks.get(network, '')}:{cutover.port}",
+        address=f"{container.networks.get(network, '')}:{port}",
     )
 
 
@@ -132,18 +166,18 @@ def service_of(old: Old) -> str:
     return names[0] if names else "-"
 
 
-def _urls(proxy: Proxy, cutover: CutOver, address: str) -> list[str]:
+def _urls(proxy: Proxy, main: Router, address: str) -> list[str]:
     public = {name: port for name, port in proxy.entry_points.items() if name != "traefik"} or {"http": 80}
-    names = [name.lower() for name in cutover.main.entry_points] or list(public)
+    names = [name.lower() for name in main.entry_points] or list(public)
     found = []
     for name in names:
         if name in public:
-            secure = cutover.main.tls or name in proxy.secure_entry_points
+            secure = main.tls or name in proxy.secure_entry_points
             found.append(f"{'https' if secure else 'http'}://{address}:{public[name]}")
     return found if address else []
 
 
-def _shared_network(proxy: Proxy, container: Container, labels: object) -> str:
+def _shared_network(proxy: Proxy, container: Container) -> str:
     theirs, ours = proxy.container.networks, container.networks
     named = container.labels.get("traefik.docker.network") or proxy.network
     shared = list(ours) if proxy.host_network else [name for name in ours if name in theirs]

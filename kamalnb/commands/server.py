@@ -55,6 +55,15 @@ def tidy_runs(directory: str) -> Command:
     return Command(name="tidy up", words=("k_tidy", directory), uses=(script,), may_fail=True)
 
 
+def switching(directory: str) -> Question[int]:
+    """How many switches the host is finishing by itself now."""
+    script = (
+        'k_switching() { k_n=0; for k_d in "$1"/*/; do [ -d "$k_d" ] || continue; '
+        'if kill -0 "$(cat "${k_d}pid" 2>/dev/null)" 2>/dev/null; then k_n=$((k_n + 1)); fi; done; echo "$k_n"; }'
+    )
+    return Question(look("look at switches", "k_switching", directory, uses=(script,), example="0"), int)
+
+
 def env_text(values: dict[str, Secret]) -> Secret:
     """Secrets as Docker's ``--env-file`` wants them: as they are, one a line."""
     return Secret("".join(f"{key}={value.value}\n" for key, value in values.items()))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ..config.model import SecretSource, Ssh
 from ..errors import HostUnreachable
 from ..executor import Abort, OnLine, OnResult, never
+from ..live import OnPiece
 from ..script import Frames, Script, mark_of, render
 from ..shell import Command, Result, Secret, look
 from .openssh import resolve
@@ -25,6 +26,7 @@ from .target import Login, Target
 if TYPE_CHECKING:
     from .hold import SshHold
     from .link import Link, Shop
+    from .scan import Scanned
     from .talk import Exchange
 
 __all__ = ["Login", "SshExecutor"]
@@ -82,6 +84,25 @@ class SshExecutor:
             # A function, so that a script that was cut off on its way runs nothing.
             return link.hold(host, f"k_main() {{\nexec {command.line()}\n}}\nk_main\n", heartbeat)
 
+    def stream(
+        self,
+        host: str,
+        command: Command,
+        on_piece: OnPiece,
+        abort: Abort = never,
+        *,
+        over: Command | None = None,
+        limit: float = float("inf"),
+    ) -> Result:
+        """Runs ``command`` as long as the connection lives; see ``Executor.stream``."""
+        from .live import SshLive
+
+        link = self._link(host)
+        live = SshLive(command, over, on_piece, abort, limit)
+        with self._remembered(host):
+            link.stream(host, live)
+        return live.result()
+
     def probe(self, host: str) -> Login:
         """Logs in, runs an empty command, and says how it got in.
 
@@ -95,6 +116,16 @@ class SshExecutor:
                 host, "session", f"logged in, but a shell does not run ({said}). Try `{link.target.command} true`."
             )
         return link.login
+
+    def host_keys(self, host: str) -> Scanned:
+        """The keys that ``host`` shows, after those of its jump hosts: for a known_hosts file. Trusts none of them."""
+        from .scan import Scanned, scan
+
+        try:
+            with self._remembered(host):
+                return scan(host, self._link(host), self._ssh.connect_timeout)
+        except HostUnreachable as error:  # ssh's own configuration does not say where it is
+            return Scanned(error=error)
 
     def close(self) -> None:
         """Lets every connection go. The next ``run`` connects again."""

@@ -52,6 +52,8 @@ class PretendContainer:
     cord: str | None = None
     networks: dict[str, str] = field(default_factory=dict)
     args: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    """How ``docker create`` was told to make it, up to its image; kept for Traefik alone."""
     created: float = 0.0
     started: float = 0.0
     finished: float | None = None

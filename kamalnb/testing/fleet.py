@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ..errors import HostUnreachable, KamalnbError
 from ..executor import Abort, Hold, OnLine, OnResult, never
 from ..flow import Cancelled, Flow, Run
+from ..live import OnPiece
 from ..script import Script
 from ..shell import Command, Result
+from . import streams
 from .running import Running
 from .scripted import Driven, drive
 
@@ -52,9 +54,26 @@ class PretendFleet:
         here = self.hosts.get(host)
         if here is None or here.unreachable:
             raise HostUnreachable(host, "connect", f"nothing answers at {host}. Try `ssh {host}`.")
-        _sh, _c, _text, _name, _directory, path, run_id, *_rest, line = map(str, command.words)
+        path, run_id, line = (str(command.words[number]) for number in (5, 6, 11))
         with here.lock:
-            return PretendHold(here, here.path(path), f"{run_id}\n{line}\n")
+            person = here.files.get(here.path(str(command.words[12])), "")
+            return PretendHold(here, here.path(path), f"{run_id}\n{line}\n", person)
+
+    def stream(
+        self,
+        host: str,
+        command: Command,
+        on_piece: OnPiece,
+        abort: Abort = never,
+        *,
+        over: Command | None = None,
+        limit: float = float("inf"),
+    ) -> Result:
+        """See ``Executor.stream``."""
+        here = self.hosts.get(host)
+        if here is None or here.unreachable:
+            raise HostUnreachable(host, "connect", f"nothing answers at {host}. Try `ssh {host}`.")
+        return streams.play(here, command, on_piece, abort, over)
 
     def close(self) -> None:
         """There is nothing to let go."""
@@ -74,12 +93,12 @@ class PretendFleet:
 class PretendHold:
     """A lock session on a pretend host."""
 
-    def __init__(self, host: PretendHost, path: str, claim: str) -> None:
+    def __init__(self, host: PretendHost, path: str, claim: str, person: str = "") -> None:
         self._host = host
         self._path = path
-        there = host.files.get(path, "")
+        there = person or host.files.get(path, "")
         self.held = not there
-        self.printed = f"ours\n{there}" if there else "held\n"
+        self.printed = f"{'person' if person else 'ours'}\n{there}" if there else "held\n"
         self.exited = 75 if there else None
         if not there:
             host.files[path] = claim

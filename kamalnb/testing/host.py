@@ -16,6 +16,8 @@ from .time import VirtualTime
 from .traffic import Traffic
 
 EPOCH = "2026-01-01"
+TRAEFIK = "traefik:v3.7"
+_KAMALS_WORDS = ("--publish", "80:80", "--volume", "/var/run/docker.sock:/var/run/docker.sock")
 
 
 class Unexpected(AssertionError):
@@ -53,7 +55,12 @@ class PretendHost:
         self.networks = {"bridge": "172.17.0"}
         self.new_in: tuple[str, ...] = ("bridge",)
         self.docker_answers = True
+        self.docker = {"Version": "28.0.0", "ApiVersion": "1.48", "MinAPIVersion": "1.24"}
         self.unreachable = False
+        self.password: str | None = None
+        """What the registry takes; None: anything."""
+        self.logins: dict[str, str] = {}
+        """Registries that Docker is logged in to, and as whom."""
         self.free_kib = 50 * 1024 * 1024
         self.failing: dict[str, list[tuple[int, str]]] = {}
         self.losing: dict[str, int] = {}
@@ -187,8 +194,10 @@ class PretendHost:
 
     def _start_traefik(self) -> None:
         self._count += 1
+        self.images[TRAEFIK] = PretendImage(id="sha256:traefik", app=App(listens_on=(80,)), tags=(TRAEFIK,))
         container = PretendContainer(
-            id=f"{self._count:064x}", name="traefik", image="traefik:v3.7", app=App(listens_on=(80,), exposes=(80,)),
+            id=f"{self._count:064x}", name="traefik", image=TRAEFIK, words=_KAMALS_WORDS,
+            app=App(listens_on=(80,), exposes=(80,)),
             args=self.traefik.args, labels=CATCH_ALL, networks=dict(self.traefik.networks), pid=1000 + self._count,
         )  # fmt: skip
         self.containers[container.id] = container

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 
 from ..shell import Command, Secret
-from . import files, waiting
+from . import asked, files, proxying, reading, surroundings, waiting
 from .apps import PretendImage
 from .containers import Check, PretendContainer, described, moment, stop
 from .host import EPOCH, PretendHost, Unexpected
@@ -36,7 +36,7 @@ def play(host: PretendHost, command: Command, say: Say) -> Generator[float, None
     if player is _start:
         ended = yield from _start(host, words, say, command)
     elif command.stdin is not None:
-        ended = yield from files.write(host, (*words, _text(command)), say)
+        ended = yield from player(host, (*words, _text(command)), say)
     else:
         ended = yield from player(host, words, say)
     return ended if isinstance(ended, tuple) else (ended, "")
@@ -225,7 +225,7 @@ def _docker(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
     if not host.docker_answers:
         return DOWN
-    say('{"Version":"28.0.0","ApiVersion":"1.48"}')
+    say(json.dumps(host.docker))
     return 0
 
 
@@ -249,6 +249,10 @@ PLAYERS: dict[str, Player] = {
     "k_remove": _remove,
     "k_keep": _keep,
     "docker version": _docker,
+    **asked.PLAYERS,
     **files.PLAYERS,
+    **surroundings.PLAYERS,
+    **reading.PLAYERS,
     **waiting.PLAYERS,
+    **proxying.PLAYERS,
 }

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import pytest
 from conftest import MakeShop
 from kamal import Kamal
+from kamalnb.boot_run import side_by_side
 from shop import NO_WEBSOCKET, REPOSITORY, Shop, assert_nothing_lost, until
 
-from kamalnb.boot_run import side_by_side
 from kamalnb.engine import Engine
 from kamalnb.events import Event, FactLearned, Phase, PhaseEntered
 from kamalnb.flow import Flow

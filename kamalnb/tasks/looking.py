@@ -1,0 +1,72 @@
+"""Tasks that only look: a table each. They take no lock and need no secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..command_line import looks
+
+if TYPE_CHECKING:
+    from ..at import At
+
+
+@looks()
+def status(at: At) -> int:
+    """One screen: who serves what, what is wrong, who holds the lock, what to type next.
+
+    invoke status
+    """
+    from ..reads import status
+
+    return at.show(status.READ)
+
+
+@looks()
+def containers(at: At) -> int:
+    """Every container of the service on every chosen host: what serves, what is stale, what an undo goes back to.
+
+    invoke containers --roles=web
+    """
+    from ..reads import containers
+
+    return at.show(containers.READ)
+
+
+@looks()
+def version(at: At) -> int:
+    """The version that serves on each host.
+
+    invoke version
+    """
+    from ..reads import versions
+
+    return at.show(versions.READ)
+
+
+@looks()
+def images(at: At) -> int:
+    """The service's images on every chosen host: which are used, which one a boot without a version would take.
+
+    invoke images
+    """
+    from ..reads import images
+
+    return at.show(images.IMAGES)
+
+
+@looks()
+def audit(at: At, lines: int = 0, since: str = "") -> int:
+    """Who did what: the audit logs of all hosts merged, the newest first. Kamal's lines too.
+
+    invoke audit --since=2d
+    """
+    import time
+
+    from ..reads import audit
+
+    moment = audit.since_seconds(since, time.time()) if since else None
+    return at.show(audit.audits(lines or None, moment))
+
+
+TASKS = (status, containers, version, images, audit)
+"""In the order of the list."""

@@ -103,6 +103,14 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def size(value: int) -> str:
+    """Bytes for people."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if value >= unit:
+            return f"{value / unit:.3g} {name}" if value < 100 * unit else f"{value / unit:.0f} {name}"
+    return f"{value} B"
+
+
 def elapsed(line: Line, now: float) -> str:
     """How long a host took, or has been at it; empty where it was not begun."""
     if line.started is None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from .. import wording
 from ..tables import Column, Row, Table, moment
 from ..wording import clean, seconds, short
 from .choice import Style, is_terminal
@@ -85,6 +86,8 @@ def cell(column: Column, row: Row, as_of: float) -> str:
                 if as_of - value < 86_400
                 else f"{moment(value):%Y-%m-%d %H:%M}"
             )
+        case "bytes":
+            return wording.size(value)
         case "number":
             return f"{value:g}"
     text = clean(str(value).replace("\n", " "))
@@ -142,7 +145,7 @@ def _grid(table: Table, columns: tuple[Column, ...]) -> object:
     grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for column in columns:
         grid.add_column(
-            column.title, justify="right" if column.kind in ("count", "number") else "left",
+            column.title, justify="right" if column.kind in ("count", "number", "bytes") else "left",
             no_wrap=not column.wide and column.name not in ("note", "message", "details", "sentence", "also"),
             overflow="fold" if column.wide else "ellipsis",
         )  # fmt: skip

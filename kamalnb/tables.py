@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 Kind = Literal["text", "number", "count", "bytes", "flag", "moment"]
-"""text: str. number: float. count, bytes: int. flag: bool. moment: seconds since 1970 (a UTC timestamp in frames and JSON).
-None is "not known" in each of them."""
+"""text: str. number: float. count, bytes: int. flag: bool. moment: seconds since 1970 (a UTC timestamp in frames
+and JSON). None is "not known" in each of them."""
 
 Row = Mapping[str, Any]
 

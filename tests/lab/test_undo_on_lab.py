@@ -11,19 +11,8 @@ from kamal import Kamal
 from shop import NO_WEBSOCKET, REPOSITORY, Shop, assert_nothing_lost, until
 
 from kamalnb.events import Event, FactLearned, Phase, PhaseEntered
-<<<<<<< HEAD
-from kamalnb.flow import Flow
-from kamalnb.flows.returning import way_flow
-from kamalnb.plan import BootPlan
-from kamalnb.rollout import Job, Outcome
-from kamalnb.runs.survey import side_by_side
-from kamalnb.shown import Shown, look
-from kamalnb.ssh import SshExecutor
-from kamalnb.ways import Way, WayBack, undone, ways_back
-=======
 from kamalnb.report import Report
 from kamalnb.ways import DOES, Way
->>>>>>> undo
 
 HOST = "web-1"
 

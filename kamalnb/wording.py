@@ -103,6 +103,19 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def ago(value: float) -> str:
+    """How long ago, as exactly as anybody wants to know it."""
+    if value < 60:
+        return f"{value:.0f} s ago"
+    minutes = round(value / 60)
+    return f"{minutes} min ago" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min ago"
+
+
+def who(name: str) -> str:
+    """A performer for a narrow column: an address without its domain."""
+    return name.partition("@")[0] or name
+
+
 def size(value: int) -> str:
     """Bytes for people."""
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import exits
@@ -20,6 +20,9 @@ PIPE = "KAMALNB_RUNBOOK_PIPE"
 """The number of the file that progress is written to: one JSON document a line."""
 THREADS = "kamalnb-rollout"
 """How the names of threads begin that carry a rollout."""
+GOING = ("running", "stopping")
+NOT_BEGUN = "waiting for confirmation"
+"""Stages of a rollout, as ``kamalnb.notebook`` calls them."""
 EVERY = 0.5
 """Seconds between two looks at the rollouts that go on."""
 
@@ -37,8 +40,8 @@ def state(names: Mapping[str, Any]) -> str:
         {
             "error": failure(getattr(sys, "last_value", None)),
             "plans": [_plan(one) for one in names.values() if _is_plan(one)],
-            "unfinished": [_name(one) for one in unfinished() if _has_begun(one)],
-            "waiting": [_name(one) for one in unfinished() if not _has_begun(one)],
+            "going": [_name(one) for one in going()],
+            "waiting": [_name(one) for one in waiting()],
             "secrets": _secrets(),
         }
     )
@@ -52,31 +55,25 @@ def failure(error: BaseException | None) -> dict[str, Any] | None:
     return {"kind": type(error).__name__, "sentence": sentence, "code": _code(error)}
 
 
-def unfinished() -> list[Any]:
-    """Rollouts, and threads of rollouts, that have not come to their end."""
-    notebook = sys.modules.get("kamalnb.notebook.rollout")
-    offered: Callable[[], Any] | None = getattr(notebook, "unfinished", None)
-    found = list(offered()) if offered is not None else []
-    found += [one for one in _core_rollouts() if one.report.finished is None and not any(_is_of(f, one) for f in found)]
-    if not found:
-        found += [thread for thread in threading.enumerate() if thread.name.startswith(THREADS)]
-    return found
+def going() -> list[Any]:
+    """Rollouts that go on in the background; where none is found, the threads that carry one."""
+    found = [one for one in _rollouts() if _stage(one) in GOING]
+    return found or [one for one in threading.enumerate() if one.name.startswith(THREADS)]
+
+
+def waiting() -> list[Any]:
+    """Rollouts that were made and never begun: nobody said ``wait``, or confirmed them."""
+    return [one for one in _rollouts() if _stage(one) == NOT_BEGUN]
 
 
 def settle(cancel: bool = False) -> None:
-    """Waits for every rollout that goes on, after asking it to stop with ``cancel``. Raises how one failed.
-
-    One that was never begun stays so.
-    """
-    left = [one for one in unfinished() if _has_begun(one)]
+    """Waits for every rollout that goes on, after asking it to stop with ``cancel``. Raises how one failed."""
+    left = going()
     for one in left:
         if cancel and hasattr(one, "cancel"):
             one.cancel()
     for one in left:
-        if isinstance(one, threading.Thread):
-            one.join()
-        else:
-            one.wait()
+        one.join() if isinstance(one, threading.Thread) else one.wait()
 
 
 def _code(error: BaseException) -> int:
@@ -98,27 +95,25 @@ def _plan(one: Any) -> dict[str, Any]:
     return {"id": str(one.id), "target": str(one.target), "hosts": len(one.hosts)}
 
 
-def _core_rollouts() -> Iterator[Any]:
+def _rollouts() -> Iterator[Any]:
     """Found among all objects: whoever made one need not have told anybody."""
     module = sys.modules.get("kamalnb.fleet.rollout")
     if module is not None:
         yield from (one for one in gc.get_objects() if isinstance(one, module.Rollout))
 
 
-def _is_of(live: Any, core: Any) -> bool:
-    return live is core or any(one is core for one in getattr(live, "__dict__", {}).values())
-
-
-def _has_begun(one: Any) -> bool:
-    report = getattr(one, "report", None)
-    return report is None or bool(report.verb)
+def _stage(one: Any) -> str:
+    """How far a rollout is. The core's knows no background: one that has begun has ended with its ``wait``."""
+    told = getattr(one, "state", None)
+    if told is not None:
+        return str(told)
+    return "ended" if one.report.verb else NOT_BEGUN
 
 
 def _name(one: Any) -> str:
+    target = str(getattr(one, "target", "") or getattr(one, "name", ""))
     report = getattr(one, "report", None)
-    if report is None:
-        return str(getattr(one, "name", one))
-    return f"{report.verb} {report.version}".strip() or "a rollout"
+    return f"{report.verb} {target}".strip() if report is not None else target
 
 
 def _secrets() -> list[str]:
@@ -127,30 +122,43 @@ def _secrets() -> list[str]:
 
 
 def _tell(pipe: int) -> None:
-    told: dict[str, Any] = {}
-    pause = threading.Event()
+    pause, watched = threading.Event(), Watched()
     with os.fdopen(pipe, "w", encoding="utf-8") as runner, contextlib.suppress(OSError):
         while True:
-            for one in _going():
-                now = _progress(one.report)
-                if now and now != told:
-                    told = now
-                    runner.write(json.dumps(now) + "\n")
-                    runner.flush()
+            for progress in watched.look():
+                runner.write(json.dumps(progress) + "\n")
+            runner.flush()
             pause.wait(EVERY)
 
 
-def _going() -> list[Any]:
-    """Rollouts that the notebook's face knows of; looking through all objects twice a second would cost too much."""
-    notebook = sys.modules.get("kamalnb.notebook.rollout")
-    offered: Callable[[], Any] | None = getattr(notebook, "unfinished", None)
-    return [one for one in offered() if getattr(one, "report", None) is not None] if offered is not None else []
+class Watched:
+    """Rollouts that go on, and what was told of each last. Looked for only when a new thread carries one."""
+
+    def __init__(self) -> None:
+        self._threads: set[int | None] = set()
+        self._told: dict[int, tuple[Any, Any]] = {}
+
+    def look(self) -> Iterator[dict[str, Any]]:
+        """What is new about each."""
+        threads = {one.ident for one in threading.enumerate() if one.name.startswith(THREADS)}
+        if threads - self._threads:
+            found = (one for one in _rollouts() if _stage(one) in GOING)
+            self._told |= {id(one): (one, None) for one in found if id(one) not in self._told}
+        self._threads = threads
+        for key, (one, told) in list(self._told.items()):
+            now = _progress(one.report)
+            if now is not None and now != told:
+                self._told[key] = (one, now)
+                yield now
+            if _stage(one) not in GOING:
+                del self._told[key]
 
 
 def _progress(report: Any) -> dict[str, Any] | None:
-    lines = report.lines
-    if not lines:
+    if not report.lines:
         return None
-    ended = sum(line.ended is not None for line in lines)
-    failed = len({line.host for line in lines if line.failures})
-    return {"verb": report.verb, "ended": ended, "of": len(lines), "failed": failed, "cancelling": report.cancelling}
+    ended = sum(line.ended is not None for line in report.lines)
+    failed = len({line.host for line in report.lines if line.failures})
+    return {
+        "verb": report.verb, "ended": ended, "of": len(report.lines), "failed": failed, "cancelling": report.cancelling,
+    }  # fmt: skip

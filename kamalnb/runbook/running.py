@@ -163,7 +163,7 @@ class Running:
         state = await self._state()
         cancel = ended.code != exits.OK or self._signal is not None
         for _ in range(2):  # the second time for one that was interrupted while it was waited for
-            if not state["unfinished"]:
+            if not state["going"]:
                 break
             self._telling.note(
                 f"still going on: {', '.join(state['unfinished'])}; {'cancelling' if cancel else 'waiting'}"
@@ -174,7 +174,7 @@ class Running:
             last = await self._one(len(cells) - 1)
             ended = ended if ended.code != exits.OK or last is None else last
             state, cancel = await self._state(), True
-        if state["unfinished"]:
+        if state["going"]:
             return Ended(code=ended.code or exits.FAILED, sentence=f"A rollout did not come to its end. {LEFT}")
         if state["waiting"] and ended.code == exits.OK and not dry_run and self._signal is None:
             why = "A rollout was made and never run: nothing was changed by it. Say run.wait() after it."

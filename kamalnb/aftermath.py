@@ -8,21 +8,37 @@ from __future__ import annotations
 from . import switch
 from .attempt import Attempt
 from .commands import proxy
-from .errors import BootError, HostUnreachable
-from .events import Fact
+from .cutover import Old
+from .errors import BootError, HostUnreachable, KamalnbError
+from .events import Fact, Phase
 from .flow import Flow, Pause, Run, Tell
 from .script import REFUSED, Script
 from .shell import Result
+from .traefik import Proxy
 
 REATTACH = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Pauses in seconds before a lost host is met again, in the switch."""
 
 
 def met_again(attempt: Attempt, steps: switch.Steps) -> Flow[tuple[Result, ...]]:
-    """Runs the detached script, and follows it again when the connection is lost: it is never started twice."""
+    """Runs the switch, and follows it again when the connection is lost."""
+    lost = BootError(
+        "The host was lost in the switch.",
+        serving=f"Either {attempt.plan.version} or {attempt.old_version or 'nothing'} serves there; "
+        "the host goes on by itself.",
+        hint="Look with invoke check, then boot the same version again.",
+    )
+    return (yield from followed(steps.script, steps.phases, lost))
+
+
+def followed(script: Script, phases: tuple[tuple[int, Phase], ...], lost: KamalnbError) -> Flow[tuple[Result, ...]]:
+    """Runs a detached script, and follows it again when the connection is lost: it is never started twice.
+
+    Raises ``lost`` where the host is not met again.
+    """
     for pause in (*REATTACH, None):
         try:
-            results: tuple[Result, ...] = yield Run(steps.script, steps.phases)
+            results: tuple[Result, ...] = yield Run(script, phases)
             if results and results[-1].exited is not None:
                 return results
         except HostUnreachable:
@@ -30,12 +46,7 @@ def met_again(attempt: Attempt, steps: switch.Steps) -> Flow[tuple[Result, ...]]
         if pause is not None:
             yield Tell(Fact(kind="lost", text="the connection was lost; the host goes on by itself", warning=True))
             yield Pause(pause, "to meet the host again")
-    raise BootError(
-        "The host was lost in the switch.",
-        serving=f"Either {attempt.plan.version} or {attempt.old_version or 'nothing'} serves there; "
-        "the host goes on by itself.",
-        hint="Look with invoke check, then boot the same version again.",
-    )
+    raise lost
 
 
 def first_failure(script: Script, results: tuple[Result, ...]) -> tuple[int, Result] | None:
@@ -50,10 +61,15 @@ def first_failure(script: Script, results: tuple[Result, ...]) -> tuple[int, Res
 
 
 def told(attempt: Attempt, results: tuple[Result, ...]) -> Flow[None]:
-    """What people should know of a switch that went well or not: what was cut short, killed, or only assumed."""
+    """What people should know of a switch that went well or not."""
+    yield from told_of(attempt.situation.proxy, attempt.olds, results)
+
+
+def told_of(traefik: Proxy | None, olds: tuple[Old, ...], results: tuple[Result, ...]) -> Flow[None]:
+    """What people should know of old ones that were let go: what was cut short, killed, or only assumed."""
     for result in results:
         for line in result.stdout.splitlines():
-            fact = _drain_fact(attempt, line) if result.name == "drain" else None
+            fact = _drain_fact(traefik, olds, line) if result.name == "drain" else None
             if result.name == switch.STOP and line.startswith("exit 137"):
                 fact = Fact(kind="killed", text="the old container ignored SIGTERM and was killed", warning=True)
             if line == "assumed":
@@ -63,12 +79,11 @@ def told(attempt: Attempt, results: tuple[Result, ...]) -> Flow[None]:
                 yield Tell(fact)
 
 
-def _drain_fact(attempt: Attempt, line: str) -> Fact | None:
+def _drain_fact(traefik: Proxy | None, olds: tuple[Old, ...], line: str) -> Fact | None:
     kind, _, left = line.partition(" ")
     if kind != "left" or left == "0":
         return None
-    traefik_there = attempt.situation.proxy
-    if traefik_there and not all(proxy.counts_in_flight(traefik_there, old) for old in attempt.olds):
+    if traefik and not all(proxy.counts_in_flight(traefik, old) for old in olds):
         text = f"Traefik keeps idle connections open ({left} at the end), so the drain was assumed to be over"
         return Fact(kind="drain-assumed", text=text, warning=True)
     many = {"1": "1 open connection was", "unknown": "nobody could tell how many connections were"}

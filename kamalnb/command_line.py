@@ -17,7 +17,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task
 
 from .errors import KamalnbError
-from .options import CHANGES, DEFAULTS, LISTS, OPTIONS, READS
+from .options import CHANGES, DEFAULTS, LISTS, NEVER_EMPTY, OPTIONS, READS
 
 
 class FaceTask(Task):  # type: ignore[type-arg]
@@ -54,6 +54,9 @@ class FaceTask(Task):  # type: ignore[type-arg]
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Runs the body; anything but 0 ends the program with that exit code."""
         body = super().__call__
+        if wrong := self._unusable(keywords):
+            tell(wrong)
+            raise Exit(code=2)
         if self.common:
             from .at import At
 
@@ -67,6 +70,16 @@ class FaceTask(Task):  # type: ignore[type-arg]
         if code:
             raise Exit(code=code)
         return code
+
+    def _unusable(self, given: dict[str, Any]) -> str:
+        """What Invoke lets through: an empty choice, which would mean every host, and a flag taken for a word."""
+        for name, value in given.items():
+            flag = f"--{name.replace('_', '-')}"
+            if name in NEVER_EMPTY and (value == "" or (isinstance(value, list) and not words(value) and value)):
+                return f"{flag} is empty. Leave it out, or name something (an unset variable of the shell?)."
+            if name in self.positional and isinstance(value, str) and value.startswith("-"):
+                return f"{value} is no {name.replace('_', ' ')}. Its help: {program()} --help {self.name}"
+        return ""
 
 
 def face(
@@ -95,7 +108,7 @@ def guarded(action: Callable[[], Any]) -> int:
         raise
     except KamalnbError as error:
         _traceback_if_asked()
-        tell(str(error))
+        tell(_spelled(str(error)))
         return error.exit_code
     except KeyboardInterrupt:
         tell("stopped before anything was begun.")
@@ -127,9 +140,9 @@ def words(given: Sequence[str]) -> tuple[str, ...]:
 def program() -> str:
     """What stands before a task's name: ``invoke``, ``inv``, ``kamalnb``, or however the program was called."""
     name = Path(sys.argv[0]).name
-    if name in ("__main__.py", "-m", ""):
-        return "python -m invoke"
-    return name if name in ("invoke", "inv", "kamalnb") else "invoke"
+    if name in ("invoke", "inv", "kamalnb", "python -m kamalnb"):
+        return name
+    return "python -m invoke" if name in ("__main__.py", "-m", "") else "invoke"
 
 
 def chosen(config_file: str | None, destination: str | None) -> Iterator[str]:
@@ -138,6 +151,12 @@ def chosen(config_file: str | None, destination: str | None) -> Iterator[str]:
         yield from ("-c", config_file)
     if destination:
         yield from ("-d", destination)
+
+
+def _spelled(text: str) -> str:
+    from .wording import Called
+
+    return Called(program()).spelled(text)
 
 
 def _traceback_if_asked() -> bool:

@@ -126,6 +126,16 @@ def version_of(container: Container, role: Role) -> str:
     return container.labels.get(traefik.VERSION_LABEL) or name.partition("_replaced_")[0]
 
 
+def old_of(container: Container, role: Role, situation: Situation) -> Old:
+    """A container of the role with its cord on the host."""
+    return Old(container=container, cord=_cord(container, role, situation))
+
+
+def standing_first(containers: tuple[Container, ...]) -> tuple[Container, ...]:
+    """``containers`` with the one that requests reach first: routable before not, then by priority, then the newest."""
+    return tuple(sorted(containers, key=lambda one: (one.routable, _highest(one), one.created), reverse=True))
+
+
 def traefik_port(role: Role, image: Image | None, labels: Mapping[str, str]) -> int:
     """The port Traefik will ask: a label's, the only EXPOSEd one, else the health check's (as a label then)."""
     for key, value in labels.items():
@@ -136,6 +146,19 @@ def traefik_port(role: Role, image: Image | None, labels: Mapping[str, str]) -> 
     if image is not None and len(image.ports) == 1:
         return image.ports[0]
     return role.healthcheck.port
+
+
+def port_of(container: Container, role: Role) -> int:
+    """The port on which Traefik asks a running container."""
+    # A running container's port label that is no number is none: Traefik cannot route to it either.
+    labels = {key: value for key, value in container.labels.items() if value.isdigit()}
+    return traefik_port(role, Image(id="", ports=container.ports), labels)
+
+
+def main_router(container: Container) -> Router:
+    """The router by which requests reach a container; one without a rule where it has none."""
+    found = [router for router in _app_routers(container) if router.protocol == "http"]
+    return found[0] if found else Router(name="-")
 
 
 def base_priorities(labels: Mapping[str, str], serving: tuple[Old, ...]) -> dict[str, int]:
@@ -155,7 +178,7 @@ def _base_of(router: Router, old: Old) -> int | None:
 
 def _olds(role: Role, situation: Situation) -> tuple[tuple[Old, ...], tuple[Old, ...]]:
     """Who serves and who is left over, among the running containers of the role."""
-    olds = [Old(container=c, cord=_cord(c, role, situation)) for c in situation.containers if c.running]
+    olds = [old_of(c, role, situation) for c in situation.containers if c.running]
     routable = [old for old in olds if old.container.routable]
     top = max(map(_height, routable), default=0)
     newest = max((old.container.created for old in olds), default="")
@@ -176,7 +199,11 @@ def _cord(container: Container, role: Role, situation: Situation) -> str | None:
 
 
 def _height(old: Old) -> int:
-    return max((router.effective_priority for router in _app_routers(old.container)), default=0)
+    return _highest(old.container)
+
+
+def _highest(container: Container) -> int:
+    return max((router.effective_priority for router in _app_routers(container)), default=0)
 
 
 def _app_routers(container: Container) -> tuple[Router, ...]:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from . import events
 from .boot import Booted
@@ -24,6 +24,8 @@ from .flow import Cancelled, Effect, Enter, Flow, Pause, Run, Tell
 from .rollout import Begin, Done, Each, FleetFlow, Job, Local, Outcome
 from .script import Script
 from .shell import Command, Result
+
+T = TypeVar("T")
 
 WORKERS = 64
 
@@ -112,6 +114,20 @@ class Engine:
                         yield events.FactLearned(at=self.now(), fact=fact)
         finally:
             flow.close()
+
+    def aside(self, name: str, work: Callable[[Callable[[str], None]], T]) -> Generator[Event, None, T]:
+        """Does ``work`` on this machine in a thread; what it prints by the function it is given becomes events."""
+
+        def told(line: str) -> None:
+            self._queue.put(events.LinePrinted(at=self.now(), name=name, line=line))
+
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="kamalnb-aside") as pool:
+            going = pool.submit(work, told)
+            while not (going.done() and self._queue.empty()):
+                item = self._next()
+                if item is not None and not isinstance(item, Outcome):
+                    yield item
+        return going.result()
 
     def _each(self, jobs: tuple[Job, ...]) -> Generator[Event, None, tuple[Outcome, ...]]:
         outcomes: dict[int, Outcome] = {}

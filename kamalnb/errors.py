@@ -3,10 +3,12 @@
     KamalnbError
     ├── ConfigError        your file: names the path (servers/web/hosts/0) and what to write instead
     ├── UsageError         your command: a role, host or version that does not exist, with the choices
+    │   └── NotConfirmed   nobody confirmed it: what to type
     ├── LabError           this machine cannot do something the lab needs
     ├── LockHeld           somebody else is deploying: wait, or look at who
     ├── HostUnreachable    SSH: name, TCP, host key, login
     ├── CommandFailed      a command on a host; holds its Result
+    ├── HookFailed         a program of yours in .kamal/hooks; holds its last lines
     ├── Unclear            a host answered something that cannot be read: never "probably fine"
     ├── BootError          one role on one host did not boot; says what serves there now
     └── RolloutFailed      the run; holds the whole Report
@@ -32,6 +34,10 @@ class UsageError(KamalnbError):
     """The command names something that does not exist."""
 
     exit_code = 2
+
+
+class NotConfirmed(UsageError):
+    """A change that nobody has confirmed. Nothing was begun."""
 
 
 class ConfigError(KamalnbError):
@@ -76,6 +82,16 @@ class CommandFailed(KamalnbError):
         how = "gave no exit status" if result.exited is None else f"ended with exit code {result.exited}"
         tail = (result.stderr.strip() or result.stdout.strip()).splitlines()[-10:]
         super().__init__(f"“{result.name}” {how}" + "".join(f"\n    {line}" for line in tail))
+
+
+class HookFailed(KamalnbError):
+    """A hook failed, and what it stands before does not happen. ``lines`` are the last that it printed."""
+
+    def __init__(self, sentence: str, *, hook: str, lines: tuple[str, ...] = ()) -> None:
+        self.hook = hook
+        self.lines = lines
+        self.sentence = sentence
+        super().__init__(sentence + "".join(f"\n    {line}" for line in lines))
 
 
 class Unclear(KamalnbError):

@@ -44,3 +44,5 @@ CHANGES = (*READS, "skip_unreachable", "skip_hooks", "lock_wait", "confirm")
 """What every task that changes hosts takes."""
 FILE = ("destination", "config_file", "json", "verbose", "quiet")
 """What a task takes that reads the file alone."""
+NEVER_EMPTY = ("version", "roles", "hosts", "destination", "config_file")
+"""Options whose empty value must not be taken for "not given"."""

@@ -13,7 +13,7 @@ import secrets
 import socket
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .config.model import Config, SecretSource
 
 CONFIG_FILE = Path("config/deploy.yml")
+SSH_KEY = "KAMALNB_SSH_KEY"
+"""A private key as text, for places that have no files and no agent: a CI's secret."""
 _LARGEST = 1024 * 1024
 _GIT_SECONDS = 10.0
 _seen: set[Secret] = set()
@@ -155,13 +157,21 @@ def load(
     )
     return Project(
         root=root,
-        config=config,
+        config=_with_first_key(config, env.values),
         sources=(path, *((overlay,) if overlay else ()), *env.files),
         digest=sha256("\0".join(texts).encode()).hexdigest(),
         warnings=(*config.warnings, *env.warnings),
         environ=env.values,
         env_commands=env.commands,
     )
+
+
+def _with_first_key(config: Config, environ: Mapping[str, str]) -> Config:
+    if not environ.get(SSH_KEY, "").strip():
+        return config
+    from .config.model import SecretSource
+
+    return replace(config, ssh=replace(config.ssh, first_key=SecretSource(env=SSH_KEY, where=SSH_KEY)))
 
 
 class _NoSecret(Exception):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from .commands import app, cord, host, proxy
 from .config.model import Role
-from .cutover import CutOver, Direction, Old, Situation, traefik_port
-from .docker import Container, Image
+from .cutover import CutOver, Direction, Old, Situation, port_of
+from .docker import Container
 from .events import Phase
 from .plan import BootPlan
 from .script import Script, Section
@@ -211,10 +211,7 @@ def _drained_and_stopped(stage: Stage) -> tuple[Section, ...]:
 
 
 def _port(stage: Stage, old: Old) -> int:
-    ports = Image(id="", ports=old.container.ports)
-    # A running container's port label that is no number is none: Traefik cannot route to it either.
-    labels = {key: value for key, value in old.container.labels.items() if value.isdigit()}
-    return traefik_port(stage.role, ports, labels)
+    return port_of(old.container, stage.role)
 
 
 def _ids(olds: tuple[Old, ...]) -> tuple[str, ...]:

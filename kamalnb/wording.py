@@ -58,7 +58,9 @@ class Called:
     def spelled(self, sentence: str) -> str:
         """``sentence`` with each ``invoke TASK`` in it as this program would be called."""
         return re.sub(
-            r"\binvoke ([a-z]+(?:\.[a-z]+)*)", lambda found: " ".join((self.program, found[1], *self.options)), sentence
+            r"\binvoke ([a-z]+(?:[.-][a-z]+)*)",
+            lambda found: " ".join((self.program, found[1], *self.options)),
+            sentence,
         )
 
 

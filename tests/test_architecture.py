@@ -54,10 +54,32 @@ ALLOWED = {
 
 # Each floor may import its own and those below.
 FLOORS = {
-    "pure": 0, "lab": 1, "locks": 1, "project": 1, **dict.fromkeys(SSH_FILES, 1), "engine": 2,
-    "dry": 1, "looks": 1, "check": 3, "runs": 3, "fleet": 3, "frames": 3, "testing": 4, "console": 4, "notebook": 4,
-    "runbook": 4, "options": 0, "command_line": 4, "at": 4, "tasks": 5, "development": 5,
-}  # fmt: skip
+    "pure": 0,
+    "options": 0,
+    "lab": 1,
+    "locks": 1,
+    "project": 1,
+    "hooks": 1,
+    "local": 1,
+    "init": 1,
+    **dict.fromkeys(SSH_FILES, 1),
+    "dry": 1,
+    "looks": 1,
+    "engine": 2,
+    "check": 3,
+    "runs": 3,
+    "fleet": 3,
+    "frames": 3,
+    "testing": 4,
+    "console": 4,
+    "notebook": 4,
+    "runbook": 4,
+    "command_line": 4,
+    "at": 4,
+    "tasks": 5,
+    "development": 5,
+    "program": 6,
+}
 
 
 def part_of(path: Path) -> str:
@@ -195,7 +217,7 @@ def test_modules_and_public_names_say_what_they_are(path: Path) -> None:
 HEAVY = ("pandas", "ipywidgets", "fabric", "paramiko", "pydantic", "rich", "yaml", "IPython")
 
 
-@pytest.mark.parametrize("module", ["kamalnb", "kamalnb.tasks", "kamalnb.fleet", "kamalnb.testing"])
+@pytest.mark.parametrize("module", ["kamalnb", "kamalnb.tasks", "kamalnb.fleet", "kamalnb.testing", "kamalnb.program"])
 def test_importing_is_light(module: str) -> None:
     name = HOUSE / (module.replace("kamalnb.", "").replace("kamalnb", "__init__") + ".py")
     if not name.exists() and not (name.with_suffix("") / "__init__.py").exists():
@@ -203,7 +225,7 @@ def test_importing_is_light(module: str) -> None:
     code = f"import sys, {module}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOUSE.parent)
     # Invoke itself loads PyYAML.
-    assert set(done.stdout.split()) <= ({"yaml"} if module == "kamalnb.tasks" else set())
+    assert set(done.stdout.split()) <= ({"yaml"} if module in ("kamalnb.tasks", "kamalnb.program") else set())
 
 
 def test_sleeping_is_for_the_clock_the_wire_and_the_lab() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kamalnb.commands import app, host, lock, server, traefik
+from kamalnb.commands import app, audit, bootstrap, env_files, host, images, leftovers, lock, proxy, server, traefik
 from kamalnb.script import Script, render
 from kamalnb.shell import Command, look
 
@@ -473,8 +473,18 @@ def test_keep_saves_the_whole_log_and_shows_its_end(stub: Host) -> None:
 
 
 def everything() -> str:
-    functions = [*host.ALL, traefik.BOOT, *app.image("x").command.uses, *app.images("x").command.uses]
+    functions = [
+        *host.ALL,
+        lock.STATE,
+        lock.PERSON,
+        proxy.SERVERS,
+        *server.switching("x").command.uses,
+        traefik.BOOT,
+        *app.image("x").command.uses,
+        *app.images("x").command.uses,
+    ]
     functions += [*server.tool().command.uses, *server.touch_env_file("x").uses, *app.remove("x").uses]
+    functions += [images.OURS, images.UNTAG, images.USES, env_files.PUSH, audit.TAIL, *leftovers.ALL, *bootstrap.ALL]
     return "\n".join(functions)
 
 

@@ -14,6 +14,7 @@ import pytest
 from kamalnb.commands import lock
 from kamalnb.config.model import Config, Role, TraefikSettings
 from kamalnb.errors import LockHeld, Unclear
+from kamalnb.shell import Command
 
 SHELLS = (("dash",), ("bash",), ("busybox", "sh"))
 CONFIG = Config(
@@ -47,6 +48,15 @@ class Host:
     def refusal(self, session: subprocess.Popen[bytes]) -> tuple[int, str]:
         out, _ = session.communicate(timeout=20)
         return session.returncode, out.decode()
+
+    def runs(self, command: Command) -> subprocess.CompletedProcess[str]:
+        """A command that is no session, with the shell functions that it uses."""
+        text = "\n".join([*command.uses, f"({command.line()})"])
+        return subprocess.run([*self.shell, "-c", text], cwd=self.home, capture_output=True, text=True, timeout=20)
+
+    def state(self) -> lock.Lock:
+        question = lock.state(CONFIG)
+        return question.read(self.runs(question.command).stdout)
 
     @property
     def run_id(self) -> str:
@@ -157,3 +167,60 @@ def test_only_the_primary_host_bears_kamals_directory(host: Host) -> None:
 def test_an_end_that_nobody_foresaw_is_not_taken_for_a_lock() -> None:
     assert isinstance(lock.refusal("web-1", "", None), Unclear)
     assert isinstance(lock.refusal("web-1", "", 73), Unclear)
+
+
+JANA = lock.Claim(run_id="-", who="jana", when="2026-01-01T00:00:00Z", version="", why="the database is moved")
+
+
+def test_a_free_host_shows_no_holder(host: Host) -> None:
+    assert host.state() == lock.Lock()
+
+
+def test_looking_shows_the_run_that_holds_it_and_nobody_after_its_end(host: Host) -> None:
+    session = host.hold("run-a")
+    host.answer(session)
+    assert host.state().run == "jana since 2026-01-01T00:00:00Z: boot v2"
+    assert host.state().kamal == ""  # the directory that Kamal looks for is the run's own
+    os.killpg(session.pid, signal.SIGKILL)
+    session.communicate()
+    assert host.state().run == ""
+
+
+def test_looking_never_takes_the_lock(host: Host) -> None:
+    script = lock.state(CONFIG).command
+    assert not any("flock -" in text for text in (*script.uses, *map(str, script.words)))
+    assert host.answer(host.hold("run-a")) == "held"
+
+
+def test_a_person_holds_it_until_it_is_released(host: Host) -> None:
+    assert host.runs(lock.acquire(CONFIG, JANA)).returncode == 0
+    assert host.state().person == "jana since 2026-01-01T00:00:00Z: the database is moved"
+    code, printed = host.refusal(host.hold("run-a"))
+    assert (code, printed.splitlines()[0]) == (75, "person")
+    assert "invoke lock.release" in str(lock.refusal("web-1", printed, code))
+    assert "jana" in host.runs(lock.release(CONFIG)).stdout
+    assert host.answer(host.hold("run-b")) == "held"
+
+
+def test_a_person_cannot_take_what_another_holds(host: Host) -> None:
+    host.runs(lock.acquire(CONFIG, JANA))
+    second = host.runs(lock.acquire(CONFIG, lock.Claim(run_id="-", who="omar", when="now", version="", why="x")))
+    assert (second.returncode, "jana" in second.stdout) == (75, True)
+    assert "jana" in host.state().person
+
+
+def test_a_lock_that_kamal_left_is_shown_and_can_be_released(host: Host) -> None:
+    directory = host.home / ".kamal" / "locks" / "app"
+    directory.mkdir(parents=True)
+    details = "Locked by: Omar at 2026-01-01T00:00:00Z\nVersion: abc\nMessage: Automatic deploy lock"
+    (directory / "details").write_text(base64.b64encode(details.encode()).decode() + "\n")
+    assert "Omar" in host.state().kamal
+    assert "Omar" in host.runs(lock.release(CONFIG)).stdout
+    assert host.state() == lock.Lock()
+
+
+def test_a_hostile_reason_runs_nothing(host: Host) -> None:
+    claim = lock.Claim(run_id="-", who="$(touch pwned)", when="`touch pwned`", version="", why="'; touch pwned; '")
+    assert host.runs(lock.acquire(CONFIG, claim)).returncode == 0
+    assert host.state().person == claim.line
+    assert not (host.home / "pwned").exists()

@@ -234,6 +234,17 @@ def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
     assert load(environ={}, cwd=tmp_path).config.service == "app"
 
 
+def test_a_private_key_in_the_environment_is_the_first_key_and_is_not_shown(make: Make) -> None:
+    project = make(KAMALNB_SSH_KEY=CANARY)
+    first = project.config.ssh.first_key
+    assert first is not None
+    assert project.secret(first).value == CANARY
+    assert CANARY not in repr(project) + str(project.config)
+    assert make().config.ssh.first_key is None
+    assert make(KAMALNB_SSH_KEY=" \n").config.ssh.first_key is None
+    assert make(KAMALNB_SSH_KEY=CANARY).digest == make().digest
+
+
 def git(root: Path, *words: str) -> None:
     command = ["git", "-C", str(root), "-c", "user.name=n", "-c", "user.email=jana@example.com", *words]
     subprocess.run(command, check=True, capture_output=True)

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -299,6 +299,61 @@ def test_key_data_is_read_through_its_secret(place: Place) -> None:
     )
     place.executors.append(ssh)
     assert ssh.probe("web").key.startswith("ssh/key_data/0 (ed25519 ")
+
+
+def with_first_key(place: Place, text: str, **settings: object) -> SshExecutor:
+    source = SecretSource(env="KAMALNB_SSH_KEY")
+    ssh = SshExecutor(
+        Ssh(config=("config",), first_key=source, **settings),  # type: ignore[arg-type]
+        secrets=lambda which: Secret(text),
+        directory=place.directory,
+    )
+    place.executors.append(ssh)
+    return ssh
+
+
+@pytest.mark.parametrize("spoiled", [str, str.strip, lambda text: "\n" + text.replace("\n", "\r\n")])
+def test_a_key_out_of_the_environment_opens_however_a_secret_store_spelled_it(
+    place: Place, spoiled: Callable[[str], str]
+) -> None:
+    web = place.serve("web")
+    text = spoiled(web.key.read_text())
+    web.key.unlink()
+    assert with_first_key(place, text).probe("web").key.startswith("KAMALNB_SSH_KEY (ed25519 ")
+
+
+def test_a_key_out_of_the_environment_goes_before_the_agents_that_are_named(place: Place, agent: Path) -> None:
+    web = place.serve("web", f"IdentityAgent {agent}")
+    add(agent, web.key)
+    ours = make_key(place.directory / "ours")
+    web.allow(web.key, ours)
+    assert place.executor(keys=(str(web.key),)).probe("web").key.startswith("agent key")
+    key = with_first_key(place, ours.read_text(), keys=(str(web.key),)).probe("web").key
+    assert key.startswith("KAMALNB_SSH_KEY")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("the name of a file", "should be the whole file, from -----BEGIN"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2canary\n-----END", "is no private key that can be read"),
+    ],
+)
+def test_a_text_in_the_environment_that_is_no_key_is_said_without_the_text(place: Place, text: str, why: str) -> None:
+    web = place.serve("web")
+    web.key.unlink()
+    error = str(refusal(with_first_key(place, text)))
+    assert f"KAMALNB_SSH_KEY ({why}" in error or f"KAMALNB_SSH_KEY (is no private key: it {why}" in error
+    assert "hunter2canary" not in error
+    assert "the name of a file" not in error
+
+
+def test_a_key_out_of_the_environment_with_a_passphrase_is_told_as_that(place: Place) -> None:
+    place.serve("web").key.unlink()
+    locked = make_key(place.directory / "locked", passphrase="secret")
+    error = str(refusal(with_first_key(place, locked.read_text())))
+    assert "KAMALNB_SSH_KEY (needs a passphrase: give one without" in error
+    assert "ssh-add" not in error
 
 
 @pytest.mark.parametrize("kind", ["rsa", "ecdsa"])

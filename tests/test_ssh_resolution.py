@@ -160,3 +160,14 @@ def test_without_ssh_there_is_one_sentence_that_says_so(tmp_path: Path, monkeypa
 )
 def test_addresses(text: str, parts: tuple[str, str, str]) -> None:
     assert split_address(text) == parts
+
+
+def test_the_projects_own_known_hosts_comes_first_where_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    ours = tmp_path / "config" / "known_hosts"
+    assert ours not in resolve("web", Ssh(config=False), tmp_path).known_hosts
+    ours.touch()
+    assert resolve("web", Ssh(config=False), tmp_path).known_hosts[0] == ours
+    named = resolve("web", Ssh(config=False, known_hosts="other"), tmp_path)
+    assert named.known_hosts[0] == tmp_path / "other"
+    assert ours not in named.known_hosts

@@ -12,7 +12,7 @@ from ..cutover import CutOver, Old
 from ..docker import Container
 from ..errors import BootError
 from ..shell import Command, Question, look
-from ..traefik import Proxy
+from ..traefik import Proxy, Router
 from . import host
 from .app import hundredths
 
@@ -68,19 +68,24 @@ def _servers(text: str) -> Mapping[str, tuple[str, ...]] | None:
 
 def way(proxy: Proxy, container: Container, cutover: CutOver, host_tool: str | None) -> Way:
     """How ``container`` is reached by ``proxy``. Raises ``BootError`` where they share no network."""
-    network = _shared_network(proxy, container, cutover.labels)
+    return way_to(proxy, container, cutover.main, cutover.port, host_tool)
+
+
+def way_to(proxy: Proxy, container: Container, main: Router, port: int, host_tool: str | None) -> Way:
+    """The same for a container whose ``main`` router and ``port`` are known, with no cut-over."""
+    network = _shared_network(proxy, container)
     if proxy.host_network or container.network_mode == "host":
         proxy_address = container.gateways.get(network) or "127.0.0.1"
     else:
         proxy_address = proxy.container.networks.get(network, "")
-    urls = tuple(_urls(proxy, cutover, proxy_address))
+    urls = tuple(_urls(proxy, main, proxy_address))
     knows_tls = host_tool != "bash"
     return Way(
         by="host" if host_tool and (knows_tls or not any(url.startswith("https:") for url in urls)) else container.id,
         urls=urls,
         api=f"http://{proxy_address}:{proxy.api_port}" if proxy.api_port else None,
         network=network,
-        address=f"{container.networks.get(network, '')}:{cutover.port}",
+        address=f"{container.networks.get(network, '')}:{port}",
     )
 
 
@@ -155,18 +160,18 @@ def service_of(old: Old) -> str:
     return names[0] if names else "-"
 
 
-def _urls(proxy: Proxy, cutover: CutOver, address: str) -> list[str]:
+def _urls(proxy: Proxy, main: Router, address: str) -> list[str]:
     public = {name: port for name, port in proxy.entry_points.items() if name != "traefik"} or {"http": 80}
-    names = [name.lower() for name in cutover.main.entry_points] or list(public)
+    names = [name.lower() for name in main.entry_points] or list(public)
     found = []
     for name in names:
         if name in public:
-            secure = cutover.main.tls or name in proxy.secure_entry_points
+            secure = main.tls or name in proxy.secure_entry_points
             found.append(f"{'https' if secure else 'http'}://{address}:{public[name]}")
     return found if address else []
 
 
-def _shared_network(proxy: Proxy, container: Container, labels: object) -> str:
+def _shared_network(proxy: Proxy, container: Container) -> str:
     theirs, ours = proxy.container.networks, container.networks
     named = container.labels.get("traefik.docker.network") or proxy.network
     shared = list(ours) if proxy.host_network else [name for name in ours if name in theirs]

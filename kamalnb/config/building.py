@@ -9,7 +9,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from .model import BootLimits, Config, Env, Healthcheck, Logging, Registry, Role, SecretSource, Ssh, TraefikSettings
+from .model import (
+    BootLimits,
+    Config,
+    Env,
+    Healthcheck,
+    Logging,
+    Registry,
+    Release,
+    Role,
+    SecretSource,
+    Ssh,
+    TraefikSettings,
+)
 from .places import left_alone
 from .schema import DeployFile, LoggingFile, RegistryFile, RoleFile, SplitEnv, TaggedEnv
 
@@ -31,6 +43,8 @@ def build(file: DeployFile, *, keys: Mapping[str, Any], destination: str | None)
         primary_role=file.primary_role or "web",
         registry=_registry(registry),
         boot=BootLimits(**_given(file.boot)),
+        release=_release(file),
+        aliases=dict(file.aliases),
         traefik=_traefik(file),
         ssh=_ssh(file),
         left_alone=_left_alone(keys),
@@ -120,6 +134,13 @@ def _registry(registry: RegistryFile) -> Registry:
     if isinstance(name, SecretSource):
         name = replace(name, where="registry/username")
     return Registry(server=registry.server, username=name, password=word and replace(word, where="registry/password"))
+
+
+def _release(file: DeployFile) -> Release | None:
+    if file.release is None:
+        return None
+    given = {"cmd": file.release} if isinstance(file.release, str) else _given(file.release)
+    return Release(**{"role": file.primary_role or "web", **given})
 
 
 def _traefik(file: DeployFile) -> TraefikSettings:

@@ -35,7 +35,7 @@ def check(tree: dict[str, Any], asked: Asked) -> list[Problem]:
     known_hosts = [host for role in roles for _, host, _ in role.hosts]
     for role in roles:
         found += [*_hosts(role), *_tags(role, tree), *_stop_first(role, tree)]
-    return [*found, *_hosts_down(tree, known_hosts), *_twice_in_env(tree, ())]
+    return [*found, *_release(tree, roles), *_hosts_down(tree, known_hosts), *_twice_in_env(tree, ())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +176,18 @@ def _registry(tree: dict[str, Any]) -> Iterator[Problem]:
     for one, other in (("username", "password"), ("password", "username")):
         if one in registry and other not in registry:
             yield ("registry", other), f"is missing beside {one}. Write `{other}: [NAME]`, NAME being a variable's."
+
+
+def _release(tree: dict[str, Any], roles: list[_Role]) -> Iterator[Problem]:
+    release = tree.get("release")
+    named = release.get("role") if isinstance(release, dict) else None
+    if not isinstance(named, str):
+        return
+    if named not in (names := [role.name for role in roles]):
+        meant = did_you_mean(named, names) or f" Write one of these: {', '.join(names)}."
+        yield ("release", "role"), f"names the role {named}, and there is none.{meant}"
+    elif not any(role.hosts for role in roles if role.name == named):
+        yield ("release", "role"), f"names the role {named}, which has no host to run it. Name another role."
 
 
 def _hosts_down(tree: dict[str, Any], known: list[str]) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ Nothing here may do I/O.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -117,6 +118,21 @@ def _log_level(value: object) -> str:
     return level
 
 
+def _alias(value: object) -> tuple[str, ...]:
+    """The words of a command line, as a shell would split them, and nothing else of what a shell does."""
+    written = scalars.text(value, "a command line, like `exec --reuse bin/console`")
+    try:
+        found = tuple(shlex.split(written))
+    except ValueError:
+        raise Wrong("has a quote that is not closed. Close it.") from None
+    first = found[0] if found else ""
+    if first in ("kamal", "kamalnb", "invoke", "inv", "app"):
+        raise Wrong(f"begins with {first}. Write what follows it: `exec --reuse bin/console`.")
+    if not first or first.startswith("-"):
+        raise Wrong("should begin with a command. Write its options after it: `exec --reuse bin/console`.")
+    return found
+
+
 def _from_variable(value: object) -> object:
     return flow_list(value) if isinstance(value, EnvText) else value
 
@@ -151,6 +167,15 @@ User = Annotated[str | SecretSource, *_type(scalars.user, **_SECRET)]
 RoleName = Annotated[
     str, *_matching(NAME, "is no role name: only letters, digits, - and _. Rename it, like job_runner.", "web")
 ]
+AliasName = Annotated[
+    str,
+    *_matching(
+        re.compile(r"[a-z0-9][a-z0-9-]*"),
+        "is no name for an alias: only small letters, digits and -, not - first. Rename it, like rails-console.",
+        "console",
+    ),
+]
+Alias = Annotated[tuple[str, ...], *_type(_alias, type="string")]
 Label = Annotated[str, *_matching(_LABEL, "is no label name: no spaces, no `=`. Write `name: value`.", "a label")]
 Option = Annotated[
     str, *_matching(_OPTION, "is no option name. Write it without dashes in front: `memory: 2g`.", "an option")

@@ -127,6 +127,19 @@ class BootLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """``release:`` a shell command that runs once, in a container of the new image, before anything is booted.
+
+    ``role`` is whose environment, volumes and options that container gets, on that role's first host; ``timeout`` is
+    in seconds.
+    """
+
+    cmd: str
+    timeout: float = 600.0
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
     """Where images come from. ``server`` is None for the default registry."""
 
@@ -145,11 +158,13 @@ class Ssh:
     proxy_command: str | None = None
     keys: tuple[str, ...] = ()
     keys_only: bool = False
+    first_key: SecretSource | None = None
+    """A private key that is offered before all others: the one that a CI puts into the environment."""
     key_data: tuple[SecretSource, ...] = ()
     config: bool | tuple[str, ...] = True
     """Read OpenSSH's configuration files (True), none (False), or just these."""
     known_hosts: str | None = None
-    """An extra known_hosts file in the repository (ours), looked at before the user's."""
+    """A known_hosts file in the repository (ours), looked at before the user's; ``config/known_hosts`` by default."""
     log_level: str = "fatal"
     connect_timeout: float = 10.0
     max_concurrent_starts: int = 30
@@ -181,6 +196,10 @@ class Config:
     primary_role: str = "web"
     registry: Registry = Registry()
     boot: BootLimits = BootLimits()
+    release: Release | None = None
+    """Ours: what runs once before a deploy boots anything."""
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Kamal 2's: a word, and the command line words that it stands for."""
     traefik: TraefikSettings
     ssh: Ssh = Ssh()
     run_directory: str = ".kamal"

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from .fields import (
+    Alias,
+    AliasName,
     Cord,
     Count,
     EnvName,
@@ -165,13 +167,31 @@ class SshFile(Section):
     keys: list[Path] = Field([], description="Private key files.")
     key_data: list[Source] = Field([], description="Private keys: {env: …}, {file: …} or {command: […]}.")
     config: SshConfig | None = Field(None, description="Read OpenSSH's configuration: true, false or files.")
-    known_hosts: Path | None = Field(None, description="One more known_hosts file, in the repository.")
+    known_hosts: Path | None = Field(
+        None, description="known_hosts file in the repository. Default config/known_hosts."
+    )
     connect_timeout: Seconds | None = Field(None, description="Time to connect. Default 10.")
 
 
 class SshkitFile(Section):
     max_concurrent_starts: Count | None = Field(None, description="Connections opened at once. Default 30.")
     pool_idle_timeout: Seconds | None = Field(None, description="Time an idle connection is kept. Default 900.")
+
+
+class ReleaseFile(Section):
+    cmd: Annotated[str, *words("bin/rails db:migrate")] = Field(description="The command, for a shell.")
+    timeout: Interval | None = Field(None, description="Time that it may take. Default 600.")
+    role: RoleName | None = Field(None, description="Whose environment it gets. Default: the primary role.")
+
+
+def _text_or_mapping(value: object) -> str:
+    return "<mapping>" if isinstance(value, dict) else "<text>"
+
+
+Release = Annotated[
+    Annotated[str, *words("a command, like bin/rails db:migrate"), Tag("<text>")] | Annotated[ReleaseFile, _MAPPING],
+    Discriminator(_text_or_mapping),
+]
 
 
 class TraefikFile(Section):
@@ -203,6 +223,8 @@ class DeployFile(Timing):
     traefik: TraefikFile | None = Field(None, description="The proxy on each host.")
     run_directory: Path | None = Field(None, description="Directory on the hosts. Default .kamal.")
     hooks_path: Path | None = Field(None, description="Directory of hooks here. Default .kamal/hooks.")
+    release: Release | None = Field(None, description="Runs once before anything is booted: migrations.")
+    aliases: dict[AliasName, Alias] = Field({}, description="Words of your own for kamalnb's command line.")
     retain_containers: Count | None = Field(None, description="Old containers kept. Default 5.")
     hosts_down: list[HostName] = Field([], description="Hosts known to be away; left out, and said so.")
     confirm: Flag | None = Field(None, description="Ask before anything changes. Default false.")

@@ -14,6 +14,7 @@ _EXAMPLES = {
     "service": "`service: my-app`",
     "image": "`image: my-name/my-app`",
     "servers": "`servers: [192.168.0.1]`",
+    "cmd": "`cmd: bin/rails db:migrate`",
 }
 _KAMAL_2 = (
     "belongs to Kamal 2, whose proxy kamalnb does not run. Write the file in Kamal 1.9's form (Traefik labels, "

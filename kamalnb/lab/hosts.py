@@ -15,10 +15,11 @@ from pathlib import Path
 
 from ..errors import LabError
 from .engine import Engine
-from .images import APP, LATEST, Images, save_to
+from .images import Images, save_to
 from .keys import Keys
 from .machine import Say
 from .plan import SUBNETS, HostPlan, LabPlan
+from .registry import RegistryLogin, push
 
 ID_LABEL = "kamalnb.lab.id"
 SPEC_LABEL = "kamalnb.lab.spec"
@@ -157,15 +158,23 @@ def mtu() -> int:
 
 
 def converge(
-    engine: Engine, plan: LabPlan, images: Images, keys: Keys, access: Iterable[str], say: Say
+    engine: Engine,
+    plan: LabPlan,
+    images: Images,
+    keys: Keys,
+    login: RegistryLogin,
+    access: Iterable[str],
+    say: Say,
 ) -> dict[str, str]:
     """Makes, changes and starts containers until the lab is as planned. Returns full IDs by container name."""
     access = tuple(access)
     there = existing(engine, plan.id)
-    wanted = {plan.container("registry"): registry_words(plan, images.registry)}
+    registry = plan.container("registry")
+    wanted = {registry: registry_words(plan, images.registry)}
     machines = {plan.container(machine.name): machine for machine in plan.machines}
     wanted |= {name: machine_words(plan, machine, images.host, access) for name, machine in machines.items()}
     specs = {name: spec_of(words, *key_marks(keys, machines.get(name))) for name, words in wanted.items()}
+    specs[registry] = spec_of(wanted[registry], *login.marks)
     if any(name not in there or there[name].spec != specs[name] or not there[name].running for name in wanted):
         say(f"starting {len(wanted)} containers…")
     remove_others(engine, there, specs)
@@ -176,6 +185,8 @@ def converge(
             engine.docker("create", "--label", f"{SPEC_LABEL}={specs[name]}", *wanted[name])
             if name in machines:
                 copy_keys(engine, name, keys, machines[name])
+            else:
+                copy(engine, name, login.files)
         if old is not None and old.state == "paused":
             engine.docker("unpause", name)
         start(engine, name)
@@ -218,7 +229,11 @@ def copy_keys(engine: Engine, container: str, keys: Keys, machine: HostPlan) -> 
         "lab-keys/ssh_host_ed25519_key": (keys.host_key(machine.name).read_bytes(), 0o600),
         "lab-keys/authorized_keys": (keys.authorized(machine.agent_key).encode(), 0o644),
     }
-    # keys and tar headers are ASCII, so that the archive goes through as text
+    copy(engine, container, files)
+
+
+def copy(engine: Engine, container: str, files: Mapping[str, tuple[bytes, int]]) -> None:
+    """Puts files into a container; their contents are ASCII, so that the archive goes through as text."""
     engine.docker("cp", "-", f"{container}:/", input=tar_of(files).decode("ascii"))
 
 
@@ -272,20 +287,6 @@ def rename_images(engine: Engine, container: str, images: Images) -> None:
     script = "set -e\n" + "\n".join(lines) + "\n"
     engine.docker("exec", "--interactive", container, "sh", "-e", input=script)
     set_mark(engine, container, "/var/lib/docker", images.fingerprint)
-
-
-def push(engine: Engine, container: str) -> None:
-    """Pushes every version of the app from a host, ``latest`` too."""
-    script = f"""
-        docker tag {APP}:{LATEST} {APP}:latest
-        i=0; until docker push --quiet --all-tags {APP}; do
-            i=$((i+1)); [ $i -lt 20 ] || exit 1; sleep 0.5  # the registry may still be starting
-        done
-        docker rmi {APP}:latest"""
-    done = engine.docker("exec", container, "sh", "-c", script, check=False)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise LabError(f"The lab's registry does not take images ({last}). Run lab.up again, or lab.down first.")
 
 
 def mark(engine: Engine, container: str, directory: str) -> str:

@@ -15,6 +15,7 @@ from . import hosts
 from . import state as states
 from .engine import Engine
 from .plan import USER, HostPlan, LabPlan
+from .registry import RegistryLogin
 from .state import State
 
 
@@ -72,6 +73,11 @@ class Lab:
     def ssh_config(self) -> Path:
         """The OpenSSH configuration that knows its hosts."""
         return self.directory / "ssh_config"
+
+    @property
+    def registry_login(self) -> RegistryLogin:
+        """Who may pull from the registry that asks for a login."""
+        return RegistryLogin(directory=self.directory / "keys")
 
     def host(self, name: str) -> LabHost:
         """The host called ``name``; UsageError names the choices."""

@@ -14,6 +14,7 @@ from . import base, files, hosts, images, network
 from . import engine as engines
 from . import keys as lab_keys
 from . import plan as plans
+from . import registry as registries
 from . import state as states
 from .lab import Lab, lab_of, ssh_words
 from .machine import Say, clear_scratch, install, one_at_a_time, quiet, require_disk, run, why_not_free
@@ -109,7 +110,7 @@ def make_containers(state: State, directory: Path, made: images.Images, say: Say
     access = state.access or hosts.access_words(engine, made.host)
     plan = replace(state.plan, subnet=subnet)
     state = state.changed(directory, plan=plan, access=tuple(access))
-    ids = hosts.converge(engine, plan, made, keys, access, say)
+    ids = hosts.converge(engine, plan, made, keys, registries.make_login(directory / "keys"), access, say)
     state = state.changed(directory, containers=ids)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda host: hosts.await_docker(engine, plan.container(host.name)), plan.hosts))

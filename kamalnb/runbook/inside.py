@@ -27,15 +27,22 @@ EVERY = 0.5
 """Seconds between two looks at the rollouts that go on."""
 
 
+_telling: list[Telling] = []
+"""The one of this kernel; empty without a runner."""
+
+
 def begin() -> None:
     """Tells the runner from now on how far rollouts are."""
     pipe = os.environ.pop(PIPE, "")  # not for the programs that cells start
     if pipe:
-        threading.Thread(target=_tell, args=(int(pipe),), name="kamalnb-telling", daemon=True).start()
+        _telling.append(Telling(int(pipe)))
+        threading.Thread(target=_tell, args=tuple(_telling), name="kamalnb-telling", daemon=True).start()
 
 
 def state(names: Mapping[str, Any]) -> str:
     """After a cell, as JSON. ``names`` are the notebook's variables."""
+    for one in _telling:
+        one.tell()
     return json.dumps(
         {
             "error": failure(getattr(sys, "last_value", None)),
@@ -121,14 +128,29 @@ def _secrets() -> list[str]:
     return [secret.value for secret in project.secrets_read()] if project is not None else []
 
 
-def _tell(pipe: int) -> None:
-    pause, watched = threading.Event(), Watched()
-    with os.fdopen(pipe, "w", encoding="utf-8") as runner, contextlib.suppress(OSError):
-        while True:
-            for progress in watched.look():
-                runner.write(json.dumps(progress) + "\n")
-            runner.flush()
-            pause.wait(EVERY)
+def _tell(telling: Telling) -> None:
+    pause = threading.Event()
+    while telling.tell():
+        pause.wait(EVERY)
+
+
+class Telling:
+    """The pipe to the runner, and what was told through it."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._watched = Watched()
+        self._lock = threading.Lock()
+
+    def tell(self) -> bool:
+        """Writes what is new; False where nobody reads any more."""
+        with self._lock:
+            news = "".join(json.dumps(one) + "\n" for one in self._watched.look())
+            try:
+                os.write(self._pipe, news.encode())
+            except OSError:
+                return False
+        return True
 
 
 class Watched:

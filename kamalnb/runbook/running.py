@@ -77,6 +77,9 @@ class Running:
         self._signal: signal.Signals | None = None
         self._interrupted = False
         self._gave_up = ""
+        self._pipe = -1
+        self._heard = b""
+        self._at: int | None = None
         self._plan: Mapping[str, Any] | None = None
 
     async def to_the_end(self, environ: dict[str, str], dry_run: bool) -> int:
@@ -103,6 +106,8 @@ class Running:
 
     async def _in_kernel(self, environ: dict[str, str], dry_run: bool) -> Ended:
         read, write = os.pipe()
+        os.set_blocking(read, False)
+        self._pipe = read
         try:
             await self._client.async_start_new_kernel(
                 env={**environ, inside.PIPE: str(write)}, pass_fds=(write,), independent=False
@@ -120,8 +125,6 @@ class Running:
             asyncio.get_running_loop().remove_reader(read)
             for number in (read, *([write] if write >= 0 else [])):
                 os.close(number)
-
-    _at: int | None = None
 
     async def _cells(self) -> Ended:
         for place, cell in enumerate(self._record.document["cells"]):
@@ -150,13 +153,17 @@ class Running:
         expected = "raises-exception" in cell["metadata"].get("tags", ())
         failed = self._reply.get("status") != "ok" and not expected
         state = await self._state()
+        self._progress(self._pipe)  # what was told before the answer
         self._save()
         how = "ok" if not failed else "stopped" if self._signal is not None else "failed"
         self._telling.cell_finished(number, time.monotonic() - began, how, self._new_plan(state))
         if not failed:
             return None
         error = state.get("error") or {"sentence": str(self._reply.get("evalue", "")), "code": exits.FAILED}
-        return Ended(code=int(error["code"]), sentence=str(error["sentence"]), cell=place)
+        sentence = str(error["sentence"])
+        if error.get("kind") == "NotConfirmed" and state["waiting"]:
+            sentence += f" For a runbook: --confirm={state['waiting'][-1]}"
+        return Ended(code=int(error["code"]), sentence=sentence, cell=place)
 
     async def _settled(self, ended: Ended, dry_run: bool) -> Ended:
         """A rollout that goes on behind the last cell is waited for, or cancelled where the notebook failed."""
@@ -223,8 +230,11 @@ class Running:
         return plan  # type: ignore[no-any-return]
 
     def _progress(self, read: int) -> None:
-        for line in os.read(read, 65536).splitlines():
-            with contextlib.suppress(ValueError, LookupError):  # half a line: the next one says more
+        with contextlib.suppress(BlockingIOError):
+            self._heard += os.read(read, 65536)
+        *lines, self._heard = self._heard.split(b"\n")
+        for line in lines:
+            with contextlib.suppress(ValueError, LookupError):  # a cell wrote into it
                 self._telling.progress(json.loads(line))
 
     def _save(self) -> bool:

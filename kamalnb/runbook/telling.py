@@ -10,6 +10,8 @@ from typing import Any
 
 from ..wording import seconds
 
+DOING = {"boot": "booting", "deploy": "deploying", "undo": "undoing", "rollback": "rolling back"}
+
 
 class Telling:
     """Lines for people on standard error; with ``as_json`` documents on standard output, with ``quiet`` the end."""
@@ -39,7 +41,8 @@ class Telling:
         if how["ended"] == how["of"]:
             state = f"{'ended' if how['failed'] else 'done'} {how['ended']}/{how['of']}"
         else:
-            state = f"{'cancelling' if how['cancelling'] else how['verb'] or 'running'} {how['ended']}/{how['of']} …"
+            doing = "cancelling" if how["cancelling"] else DOING.get(how["verb"], how["verb"])
+            state = f"{doing} {how['ended']}/{how['of']} …"
         failed = f", {how['failed']} failed" if how["failed"] else ""
         self._line(f"[{self._cell}] {state}{failed}")
 

@@ -18,7 +18,7 @@ from ..plan import Plan, Selection, Version, is_told_by_images, plan, resolve_ve
 from ..preflight import Survey
 from ..rollout import FleetFlow, Outcome, rollout
 from ..shell import Secret
-from ..steps import NOTHING, Origin, Step, marked, plan_id, steps, target, without_done
+from ..steps import NOTHING, Origin, Step, difference, marked, plan_id, steps, target, without_done
 from . import holding
 from .hooks import Hooks
 from .how import How, Stream
@@ -86,7 +86,8 @@ class BootRun:
         self.verb = "dry-run" if how.dry_run else verb
         self.how = how
         self.run_id = holding.inherited(project.environ) or secrets.token_hex(8)
-        self.hooks = Hooks(project, verb, self.run_id, skip=how.skip_hooks or how.dry_run)
+        roles = tuple(dict.fromkeys(role.name for _host, role in selection.pairs))
+        self.hooks = Hooks(project, verb, self.run_id, how.skip_hooks or how.dry_run, version or "", roles)
 
     def stream(self, engine: Engine) -> Stream:
         """Yields every event; the last one is ``RunFinished``."""
@@ -123,6 +124,7 @@ class BootRun:
             return None
         decided = self.decided(surveys)
         said = decided.sentence or f"version {decided.name}"
+        self.hooks.version = decided.name
         yield note(engine, said, kind="version", data={"version": decided.name})
         made = self._plan(self._left(surveys), decided)
         found = self.steps(made, surveys)
@@ -160,7 +162,7 @@ class BootRun:
         if self.how.plan_id and self.how.plan_id != planned.id:
             return (
                 f"the plan {self.how.plan_id} is not what would be done any more (that is {planned.id} now): "
-                "the fleet or the file has changed. Look at a new plan."
+                f"{difference(self.how.seen, planned.steps)}. Look at a new plan."
             )
         if self.project.config.confirm and not self.how.dry_run and self.how.confirm != planned.target:
             said = f"“{self.how.confirm}” is not it" if self.how.confirm else "this fleet asks for confirmation"

@@ -81,7 +81,7 @@ class ChangeRun:
         self._change = change
         self._how = how
         self._run_id = holding.inherited(project.environ) or secrets.token_hex(8)
-        self._hooks = Hooks(project, change.verb, self._run_id, skip=how.skip_hooks or how.dry_run)
+        self._hooks = Hooks(project, change.verb, self._run_id, how.skip_hooks or how.dry_run)
 
     @property
     def target(self) -> str:

@@ -13,6 +13,7 @@ from ..commands.lock import Claim
 from ..engine import Engine
 from ..errors import LockHeld
 from ..events import Event
+from ..hooks import inherited_lock
 from ..locks import Locks
 from .how import How
 from .telling import note
@@ -20,8 +21,6 @@ from .telling import note
 if TYPE_CHECKING:
     from ..project import Project
 
-INHERITED = "KAMALNB_LOCK"
-"""Set for hooks: the id of the run that holds the lock already."""
 BETWEEN_TRIES = 2.0
 """Seconds between two tries for a lock that somebody else holds."""
 
@@ -78,7 +77,7 @@ class Holding:
 
 def inherited(environ: Mapping[str, str]) -> str | None:
     """The run that called us from one of its hooks, if one did."""
-    return environ.get(INHERITED) or None
+    return inherited_lock(environ) or None
 
 
 def claim(project: Project, run_id: str, version: str, why: str) -> Claim:

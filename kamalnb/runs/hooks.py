@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..engine import Engine
 from ..errors import KamalnbError
 from ..events import Event
+from ..hooks import Details, hook_path, run_hook
 from ..rollout import Local
 from .telling import note
 
 if TYPE_CHECKING:
     from ..project import Project
 
+KAMALS = {"boot": ("app", "boot"), "traefik": ("traefik", "reboot")}
+"""Our verbs in Kamal's words, for KAMAL_COMMAND and KAMAL_SUBCOMMAND."""
 
+
+@dataclass(slots=True)
 class Hooks:
     """The hooks of one run. ``failure`` is the sentence of one that failed between batches."""
 
-    def __init__(self, project: Project, verb: str, run_id: str, *, skip: bool) -> None:
-        self._project = project
-        self._verb = verb
-        self._run_id = run_id
-        self._skip = skip
-        self.version = ""
-        self.failure = ""
+    project: Project
+    verb: str
+    run_id: str
+    skip: bool = False
+    version: str = ""
+    roles: tuple[str, ...] = ()
+    failure: str = ""
 
     def any(self, *names: str) -> bool:
         """Whether one of these is there and is to run."""
         return any(self._there(name) for name in names)
 
-    def run(self, engine: Engine, name: str, hosts: Sequence[str]) -> Generator[Event, None, None]:
-        """Runs it, if it is there. Raises ``HookFailed``."""
-        if self._there(name):
-            yield note(engine, f"hook {name}")
+    def run(
+        self, engine: Engine, name: str, hosts: Sequence[str], more: Details | None = None, truth: str | None = None
+    ) -> Generator[Event, None, None]:
+        """Runs it, if it is there. Raises ``HookFailed``, saying ``truth`` of what is true then."""
+        if not self._there(name):
+            return
+        yield note(engine, f"hook {name}")
+        details = self._details(more or Details(), hosts)
+        result = yield from engine.aside(
+            f"hook {name}",
+            lambda on_line: run_hook(self.project, name, details, on_line, truth=truth, abort=lambda: engine.cancelled),
+        )
+        if result.warning:
+            yield note(engine, result.warning, warning=True)
 
     def local(self, engine: Engine, effect: Local) -> Generator[Event, None, bool]:
         """A hook between batches: whether the run may go on."""
@@ -44,7 +60,12 @@ class Hooks:
             return False
         return True
 
+    def _details(self, more: Details, hosts: Sequence[str]) -> Details:
+        command, subcommand = KAMALS.get(self.verb.partition(".")[0], (self.verb, ""))
+        return replace(
+            more, version=self.version, hosts=tuple(hosts), roles=self.roles, command=command, subcommand=subcommand,
+            lock=self.run_id,
+        )  # fmt: skip
+
     def _there(self, name: str) -> bool:
-        if self._skip:
-            return False
-        return (self._project.root / self._project.config.hooks_path / name).is_file()
+        return not self.skip and hook_path(self.project, name).exists()

@@ -25,6 +25,7 @@ from .target import Login, Target
 if TYPE_CHECKING:
     from .hold import SshHold
     from .link import Link, Shop
+    from .scan import Scanned
     from .talk import Exchange
 
 __all__ = ["Login", "SshExecutor"]
@@ -95,6 +96,16 @@ class SshExecutor:
                 host, "session", f"logged in, but a shell does not run ({said}). Try `{link.target.command} true`."
             )
         return link.login
+
+    def host_keys(self, host: str) -> Scanned:
+        """The keys that ``host`` shows, after those of its jump hosts: for a known_hosts file. Trusts none of them."""
+        from .scan import Scanned, scan
+
+        try:
+            with self._remembered(host):
+                return scan(host, self._link(host), self._ssh.connect_timeout)
+        except HostUnreachable as error:  # ssh's own configuration does not say where it is
+            return Scanned(error=error)
 
     def close(self) -> None:
         """Lets every connection go. The next ``run`` connects again."""

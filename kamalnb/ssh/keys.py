@@ -113,8 +113,8 @@ class KeyRing:
         """What to offer ``target``: the key that opened another host for this user, then OpenSSH's order.
 
         That is: the agent's keys that a file names, the agent's others, files. deploy.yml's own keys come before the
-        agent's others, since a server hears six keys at most (MaxAuthTries). The second part says what was passed
-        over, and why.
+        agent's others, since a server hears six keys at most (MaxAuthTries); a key out of the environment
+        (``ssh.first_key``) comes before all. The second part says what was passed over, and why.
         """
         notes: list[str] = []
         ours = [*self._certificates(target), *self._data(), *self._files(target.project_keys)]
@@ -124,7 +124,7 @@ class KeyRing:
         named = sorted((key for key in agent if key.blob in listed), key=lambda key: listed.index(key.blob or b""))
         rest = [] if target.identities_only else [key for key in agent if key.blob not in listed]
         held = [key.blob for key in named]
-        found = [*named, *(key for key in ours if key.blob not in held), *rest]
+        found = [*self._first(), *named, *(key for key in ours if key.blob not in held), *rest]
         found += [key for key in theirs if key.blob not in held]
         pinned = self._good.get(target.user)
         return sorted(found, key=lambda key: key.blob != pinned or pinned is None), notes
@@ -161,10 +161,15 @@ class KeyRing:
             if blob is not None:
                 yield Candidate(_short(path), blob, lambda path=path: self._from_certificate(path, target))  # type: ignore[misc]
 
+    def _first(self) -> Iterator[Candidate]:
+        if (source := self.ssh.first_key) is not None:
+            label = source.env or "the environment's key"
+            yield Candidate(label, None, lambda: self._from_data(source))
+
     def _data(self) -> Iterator[Candidate]:
         for number, source in enumerate(self.ssh.key_data):
             label = f"ssh/key_data/{number}"
-            yield Candidate(label, None, lambda source=source, label=label: self._from_data(source, label))  # type: ignore[misc]
+            yield Candidate(label, None, lambda source=source: self._from_data(source))  # type: ignore[misc]
 
     def _from_file(self, path: Path) -> paramiko.PKey:
         try:
@@ -174,11 +179,11 @@ class KeyRing:
             raise KeyUnusable(f"cannot be read ({error.strerror})") from None
         return self._once((path, stat.st_mtime_ns, stat.st_size), lambda: parse_private(text, path))
 
-    def _from_data(self, source: SecretSource, label: str) -> paramiko.PKey:
+    def _from_data(self, source: SecretSource) -> paramiko.PKey:
         if self.secrets is None:
             raise KeyUnusable("secrets cannot be read here")
         secret = self.secrets
-        return self._once(source, lambda: parse_private(secret(source).value, Path(label)))
+        return self._once(source, lambda: _parse_text(secret(source).value))
 
     def _from_certificate(self, path: Path, target: Target) -> paramiko.PKey:
         for file in (*target.project_keys, *target.identity_files):
@@ -200,16 +205,28 @@ class KeyRing:
         return found
 
 
-def parse_private(text: str, path: Path) -> paramiko.PKey:
-    """A private key of any kind that paramiko knows. Raises KeyUnusable."""
+def parse_private(text: str, path: Path | None) -> paramiko.PKey:
+    """A private key of any kind that paramiko knows; ``path`` is its file, if it is in one. Raises KeyUnusable."""
     for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
         try:
             return kind.from_private_key(io.StringIO(text))
         except paramiko.PasswordRequiredException:
-            raise KeyUnusable(f"needs a passphrase: `ssh-add {_short(path)}`") from None
+            todo = f"`ssh-add {_short(path)}`" if path else "give one without, made for this alone"
+            raise KeyUnusable(f"needs a passphrase: {todo}") from None
         except Exception:  # noqa: S112  paramiko's readers raise whatever their parsers do
             continue
     raise KeyUnusable("is no private key that can be read")
+
+
+def _parse_text(text: str) -> paramiko.PKey:
+    """A private key that is no file. Forms and secret stores take away its last line break, or send \\r\\n."""
+    try:
+        return parse_private(text.replace("\r", "").strip() + "\n", None)
+    except KeyUnusable as unusable:
+        if "-----BEGIN" not in text:
+            what = "is no private key: it should be the whole file, from -----BEGIN to the end of its last line"
+            raise KeyUnusable(what) from None
+        raise unusable from None
 
 
 def public_half(path: Path) -> bytes | None:

@@ -25,6 +25,8 @@ from .target import Login, Target
 
 __all__ = ["Login", "Target", "resolve", "split_address"]
 
+KNOWN_HOSTS = "config/known_hosts"
+"""The project's own, where deploy.yml names no other."""
 _NO_SSH = (
     "the ssh program is not installed here, and through it OpenSSH's configuration is read. "
     "Install it: `apt-get install openssh-client`."
@@ -191,7 +193,8 @@ def _inside(directory: Path, name: str) -> Path:
 
 def _known_hosts(settings: _Settings, options: _Options) -> tuple[Path, ...]:
     name = options.ssh.known_hosts
-    ours = (_inside(options.directory, name),) if name else ()
+    usual = options.directory / KNOWN_HOSTS
+    ours = (_inside(options.directory, name),) if name else (usual,) if usual.is_file() else ()
     return (*ours, *settings.files("userknownhostsfile"), *settings.files("globalknownhostsfile"))
 
 

@@ -78,6 +78,7 @@ def _rm(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
     for path in words[words.index("--") + 1 :]:
         host.cords.pop(path, None)
+        host.files.pop(host.path(path), None)
     return 0
 
 

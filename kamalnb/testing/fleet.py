@@ -54,7 +54,8 @@ class PretendFleet:
             raise HostUnreachable(host, "connect", f"nothing answers at {host}. Try `ssh {host}`.")
         path, run_id, line = (str(command.words[number]) for number in (5, 6, 11))
         with here.lock:
-            return PretendHold(here, here.path(path), f"{run_id}\n{line}\n")
+            person = here.files.get(here.path(str(command.words[12])), "")
+            return PretendHold(here, here.path(path), f"{run_id}\n{line}\n", person)
 
     def close(self) -> None:
         """There is nothing to let go."""
@@ -74,12 +75,12 @@ class PretendFleet:
 class PretendHold:
     """A lock session on a pretend host."""
 
-    def __init__(self, host: PretendHost, path: str, claim: str) -> None:
+    def __init__(self, host: PretendHost, path: str, claim: str, person: str = "") -> None:
         self._host = host
         self._path = path
-        there = host.files.get(path, "")
+        there = person or host.files.get(path, "")
         self.held = not there
-        self.printed = f"ours\n{there}" if there else "held\n"
+        self.printed = f"{'person' if person else 'ours'}\n{there}" if there else "held\n"
         self.exited = 75 if there else None
         if not there:
             host.files[path] = claim

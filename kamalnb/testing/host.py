@@ -54,6 +54,10 @@ class PretendHost:
         self.new_in: tuple[str, ...] = ("bridge",)
         self.docker_answers = True
         self.unreachable = False
+        self.password: str | None = None
+        """What the registry takes; None: anything."""
+        self.logins: dict[str, str] = {}
+        """Registries that Docker is logged in to, and as whom."""
         self.free_kib = 50 * 1024 * 1024
         self.failing: dict[str, list[tuple[int, str]]] = {}
         self.losing: dict[str, int] = {}

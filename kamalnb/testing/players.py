@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 
 from ..shell import Command, Secret
-from . import files, waiting
+from . import asked, files, surroundings, waiting
 from .apps import PretendImage
 from .containers import Check, PretendContainer, described, moment, stop
 from .host import EPOCH, PretendHost, Unexpected
@@ -36,7 +36,7 @@ def play(host: PretendHost, command: Command, say: Say) -> Generator[float, None
     if player is _start:
         ended = yield from _start(host, words, say, command)
     elif command.stdin is not None:
-        ended = yield from files.write(host, (*words, _text(command)), say)
+        ended = yield from player(host, (*words, _text(command)), say)
     else:
         ended = yield from player(host, words, say)
     return ended if isinstance(ended, tuple) else (ended, "")
@@ -179,6 +179,7 @@ def _again(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
         if container is None:
             return 1, f"Error: No such container: {word}"
         if not container.running:
+            container.restarts = 0
             life(host, container)
     return 0
 
@@ -245,6 +246,8 @@ PLAYERS: dict[str, Player] = {
     "k_remove": _remove,
     "k_keep": _keep,
     "docker version": _docker,
+    **asked.PLAYERS,
     **files.PLAYERS,
+    **surroundings.PLAYERS,
     **waiting.PLAYERS,
 }

@@ -1,0 +1,6 @@
+"""Work in progress."""
+
+
+def panel(fleet: object) -> object:
+    """Not there yet."""
+    raise NotImplementedError

@@ -42,7 +42,7 @@ def begin() -> None:
 def state(names: Mapping[str, Any]) -> str:
     """After a cell, as JSON. ``names`` are the notebook's variables."""
     for one in _telling:
-        one.tell()
+        one.tell(everywhere=True)
     return json.dumps(
         {
             "error": failure(getattr(sys, "last_value", None)),
@@ -142,10 +142,10 @@ class Telling:
         self._watched = Watched()
         self._lock = threading.Lock()
 
-    def tell(self) -> bool:
+    def tell(self, everywhere: bool = False) -> bool:
         """Writes what is new; False where nobody reads any more."""
         with self._lock:
-            news = "".join(json.dumps(one) + "\n" for one in self._watched.look())
+            news = "".join(json.dumps(one) + "\n" for one in self._watched.look(everywhere))
             try:
                 os.write(self._pipe, news.encode())
             except OSError:
@@ -158,22 +158,21 @@ class Watched:
 
     def __init__(self) -> None:
         self._threads: set[int | None] = set()
-        self._told: dict[int, tuple[Any, Any]] = {}
+        self._going: list[Any] = []
+        self._told: dict[str, Any] = {}
 
-    def look(self) -> Iterator[dict[str, Any]]:
-        """What is new about each."""
+    def look(self, everywhere: bool = False) -> Iterator[dict[str, Any]]:
+        """What is new about each; ``everywhere`` finds also one that began and ended since."""
         threads = {one.ident for one in threading.enumerate() if one.name.startswith(THREADS)}
-        if threads - self._threads:
-            found = (one for one in _rollouts() if _stage(one) in GOING)
-            self._told |= {id(one): (one, None) for one in found if id(one) not in self._told}
+        if everywhere or threads - self._threads:
+            self._going = [one for one in _rollouts() if _stage(one) != NOT_BEGUN]
         self._threads = threads
-        for key, (one, told) in list(self._told.items()):
+        for one in self._going:
             now = _progress(one.report)
-            if now is not None and now != told:
-                self._told[key] = (one, now)
+            if now is not None and now != self._told.get(one.report.run_id):
+                self._told[one.report.run_id] = now
                 yield now
-            if _stage(one) not in GOING:
-                del self._told[key]
+        self._going = [one for one in self._going if _stage(one) in GOING]
 
 
 def _progress(report: Any) -> dict[str, Any] | None:

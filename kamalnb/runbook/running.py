@@ -121,6 +121,8 @@ class Running:
             return await self._settled(ended, dry_run)
         except _Gone:
             return Ended(code=exits.FAILED, sentence=f"The kernel ended by itself. {LEFT}", cell=self._at)
+        except RuntimeError as error:  # jupyter_client's word for a kernel that does not come up
+            return Ended(code=exits.FAILED, sentence=f"The kernel does not start: {error}. Nothing was run.")
         finally:
             asyncio.get_running_loop().remove_reader(read)
             for number in (read, *([write] if write >= 0 else [])):
@@ -172,9 +174,7 @@ class Running:
         for _ in range(2):  # the second time for one that was interrupted while it was waited for
             if not state["going"]:
                 break
-            self._telling.note(
-                f"still going on: {', '.join(state['unfinished'])}; {'cancelling' if cancel else 'waiting'}"
-            )
+            self._telling.note(f"still going on: {', '.join(state['going'])}; {'cancelling' if cancel else 'waiting'}")
             cells = self._record.document["cells"]
             cells.append(record.added(SETTLE.format(cancel="cancel=True" if cancel else "")))
             cells[-1]["id"] = f"{cells[-1]['id']}-{len(cells)}"
@@ -214,9 +214,10 @@ class Running:
         client = self._client
         with contextlib.suppress(Exception):  # it may be gone already, and there is nothing left to save
             if client.kc is not None:
+                client.kc.shutdown()  # not the manager's: that interrupts a kernel first, which then complains
+                await client.km.finish_shutdown()
                 client.kc.stop_channels()
-            if client.km.has_kernel:
-                await client.km.shutdown_kernel(now=bool(self._gave_up))
+            await client.km.cleanup_resources()
 
     def _executed(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
         self._reply = execute_reply["content"]

@@ -35,6 +35,20 @@ def demo(c: Context, count: int = 2, ports: bool = False, directory: str = ".lab
     return demo.run(directory=Path(directory), count=count, ports=ports)
 
 
+@face()
+def docs(c: Context) -> int:
+    """Writes README's table of commands anew.
+
+    invoke docs
+    """
+    from .readme import with_table
+    from .tasks import ns
+
+    file = Path("README.md")
+    file.write_text(with_table(file.read_text(), ns))
+    return 0
+
+
 @face(name="ssh")
 def bench_ssh(c: Context) -> int:
     """Measures the SSH engine against stock Fabric. 1 where a target is missed."""

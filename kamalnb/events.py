@@ -32,7 +32,8 @@ class Phase(StrEnum):
 NEXT: Mapping[Phase | None, frozenset[Phase]] = MappingProxyType(
     {
         None: frozenset({Phase.OBSERVE}),
-        Phase.OBSERVE: frozenset({Phase.PREPARE}),
+        # What serves already is passed over.
+        Phase.OBSERVE: frozenset({Phase.PREPARE, Phase.DONE}),
         # Once to pull, once more to prepare; a stop-first role stops the old one from here.
         Phase.PREPARE: frozenset({Phase.PREPARE, Phase.START, Phase.STOP, Phase.UNDO}),
         Phase.START: frozenset({Phase.VERIFY, Phase.UNDO}),

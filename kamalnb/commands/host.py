@@ -178,6 +178,9 @@ k_out() {
   done
 }"""
 
+# k_assume SECONDS: where nobody can be asked, time has to do.
+ASSUME = 'k_assume() { echo assumed; sleep "$1"; }'
+
 # k_verify ID HUNDREDTHS CHECK: until the app check passes inside the container.
 VERIFY = """\
 k_verify() {
@@ -268,4 +271,4 @@ WRITE = """\
 k_write() { umask 077; mkdir -p "${1%/*}" && cat >"$1.tmp.$$" && mv -f "$1.tmp.$$" "$1"; }
 k_audit() { mkdir -p "${1%/*}" && printf '[%s]%s\\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$2" >>"$1"; }"""
 
-ALL = (CLOCK, CORDS, INSPECT, CENSUS, ASK_PROXY, ROUTED, OUT, VERIFY, ALIVE, DRAIN, STOP, KEEP, WRITE)
+ALL = (CLOCK, CORDS, INSPECT, CENSUS, ASK_PROXY, ROUTED, OUT, ASSUME, VERIFY, ALIVE, DRAIN, STOP, KEEP, WRITE)

@@ -60,6 +60,22 @@ class Looking(Base):
 
         return self._frame(locks.READ)
 
+    def images(self) -> pd.DataFrame:
+        """The service's images on each host. Columns: reads.images."""
+        from ..reads import images
+
+        return self._frame(images.IMAGES)
+
+    def audit(self, lines: int | None = None, since: str | None = None) -> pd.DataFrame:
+        """Who did what, all hosts merged, the newest first: the last ``lines`` of each host (50), or ``since``.
+
+        ``since`` is ``42m``, ``3h``, ``2d`` or a moment (ISO 8601). Columns: reads.audit.
+        """
+        from ..reads import audit
+
+        moment = audit.since_seconds(since, time.time()) if since else None
+        return self._frame(audit.audits(lines, moment))
+
     def check(self, version: str | None = None) -> tuple[Check, ...]:
         """Looks at everything that a boot (of ``version``) needs, changes nothing: one row for each host and thing."""
         from ..check import check

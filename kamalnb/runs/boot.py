@@ -120,13 +120,13 @@ class BootRun:
             engine, config, selection, skip_unreachable=self.how.skip_unreachable, with_images=with_images,
             traefik_needed=self.traefik_needed,
         )  # fmt: skip
-        if surveys is None:
+        if surveys is None or not (yield from self.looked(engine, surveys)):
             return None
         decided = self.decided(surveys)
         said = decided.sentence or f"version {decided.name}"
         self.hooks.version = decided.name
         yield note(engine, said, kind="version", data={"version": decided.name})
-        made = self._plan(self._left(surveys), decided)
+        made = self.fitted(self._plan(self._left(surveys), decided))
         found = self.steps(made, surveys)
         for step in found:
             if step.way == NOTHING:
@@ -136,6 +136,15 @@ class BootRun:
         return Planned(id=name, made=without_done(made, found), steps=found, surveys=surveys, sentence=decided.sentence)
 
     traefik_needed = True
+
+    def looked(self, engine: Engine, surveys: Sequence[Survey]) -> Generator[Event, None, bool]:
+        """A second look, where one is needed to decide; False, and the run finished, where it must not go on."""
+        yield from ()
+        return True
+
+    def fitted(self, made: Plan) -> Plan:
+        """The plan as this run wants it."""
+        return made
 
     def decided(self, surveys: Sequence[Survey]) -> Version:
         """The version to boot. Raises ``UsageError`` where hosts do not tell."""
@@ -153,9 +162,12 @@ class BootRun:
         """What comes after the last boot, under the lock."""
         yield from ()
 
-    def closing(self, engine: Engine, planned: Planned, ok: bool, sentence: str) -> Stream:
-        """What comes when the lock was let go."""
+    def closing(
+        self, engine: Engine, planned: Planned, ok: bool, sentence: str
+    ) -> Generator[Event, None, tuple[bool, str]]:
+        """What comes when the lock was let go; whether all went well, and the last sentence."""
         yield from ()
+        return ok, sentence
 
     def _refusal(self, planned: Planned) -> str:
         """Why the run must not go on, though everything is well on the hosts."""
@@ -181,8 +193,8 @@ class BootRun:
         except KamalnbError as error:
             changed = "" if ok or sentence != "Nothing was begun." else "Nothing was booted: "
             ok, sentence, code = False, f"{changed}{error}", error.exit_code
-        yield from self.closing(engine, planned, ok, sentence)
-        yield finished(engine, ok, sentence, code)
+        ok, sentence = yield from self.closing(engine, planned, ok, sentence)
+        yield finished(engine, ok, sentence, code or 1)
 
     def _dry(self, engine: Engine, planned: Planned) -> Stream:
         ok, sentence = yield from self._rolled_out(engine, planned.made)

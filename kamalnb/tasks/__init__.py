@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from . import app, booting, files, lab, locks, looking, proxy
+from . import app, booting, files, inside, lab, locks, looking, proxy, surroundings
 
 
 def _collection() -> Collection:
     root = Collection()
-    for one in (*booting.TASKS, *app.TASKS, *looking.TASKS):
+    for one in (*booting.TASKS, *app.TASKS, *looking.TASKS, *inside.TASKS, *files.TASKS):
         root.add_task(one)
-    for group in (*files.GROUPS, *locks.GROUPS, *proxy.GROUPS, *lab.GROUPS):
+    for group in (*files.GROUPS, *locks.GROUPS, *surroundings.GROUPS, *proxy.GROUPS, *lab.GROUPS):
         root.add_collection(group)
     return root
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .fleet import Fleet, pretend
-    from .panel import panel
+    from .panels import panel
     from .plan import Plan
     from .rollout import Rollout
     from .settings import options
-    from .show import show
+    from .tabled import show
 
 __all__ = ["Fleet", "Plan", "Rollout", "options", "panel", "pretend", "show"]
 
 _HOMES = {
-    "Fleet": "fleet", "Plan": "plan", "Rollout": "rollout", "options": "settings", "panel": "panel",
-    "pretend": "fleet", "show": "show",
+    "Fleet": "fleet", "Plan": "plan", "Rollout": "rollout", "options": "settings", "panel": "panels",
+    "pretend": "fleet", "show": "tabled",
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import KamalnbError
@@ -11,7 +12,7 @@ from ..wording import counted, short
 from .grid import grid
 from .markup import Html, joined, tag
 from .style import styled
-from .tables import lines, say, table_html
+from .tables import lines, notes_html, say, table_html
 
 if TYPE_CHECKING:
     from ..config.model import Config
@@ -61,11 +62,15 @@ def plan_html(plan: Plan) -> Html:
     return styled(tag("div", plan_body(plan), how if plan.hosts else "", class_="kn-card"))
 
 
-def plan_body(plan: Plan) -> Html:
-    """A plan's sentence, its warnings and its steps."""
+def plan_body(plan: Plan, *, folded: bool = False) -> Html:
+    """A plan's sentence, its warnings and its steps; ``folded`` hides the steps until somebody wants them."""
     top = tag("div", tag("span", f"{plan.verb} {plan.target}", class_="kn-title"), tag("span", _sentence(plan)),
               tag("span", f"plan {plan.id}", class_="kn-soft"), class_="kn-top")  # fmt: skip
-    return joined(top, table_html(grid(plan.table())))
+    steps = grid(plan.table())
+    if not folded:
+        return joined(top, table_html(steps))
+    inside = table_html(replace(steps, notes=()))
+    return joined(top, notes_html(steps.notes), tag("details", tag("summary", "every step"), inside))
 
 
 def plan_text(plan: Plan) -> str:

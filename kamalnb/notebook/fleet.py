@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Any, Unpack, cast
 
 from ..errors import KamalnbError
@@ -51,6 +52,11 @@ class Fleet(CoreFleet):
         return self.plan(version, **how).boot(confirm=confirm)
 
     def _begun(self, verb: str, words: tuple[Any, ...], how: Mapping[str, Any], confirm: str) -> Rollout:
+        rollout = Rollout(self.order(verb, words, how), occasion())
+        return started(rollout, confirm, free=verb in AT_ONCE or bool(how.get("dry_run")))
+
+    def order(self, verb: str, words: tuple[Any, ...] = (), how: Mapping[str, Any] = MappingProxyType({})) -> Order:
+        """A change that can be begun, by the name of its verb."""
         core = getattr(CoreFleet, verb)
 
         def begin(typed: str) -> CoreRollout:
@@ -61,11 +67,10 @@ class Fleet(CoreFleet):
         made = begin("")  # raises what is wrong with the words now, and says what is to be typed
         project = self._project()
         hosts = len(self._select(project.config).hosts)
-        order = Order(
+        return Order(
             verb=verb.replace("_", " "), target=made.target or f"{project.config.service}@{verb}", hosts=hosts,
             begin=begin, typed=verb not in BY_CLICK, home=self,
         )  # fmt: skip
-        return started(Rollout(order, occasion()), confirm, free=verb in AT_ONCE or bool(how.get("dry_run")))
 
     def noted(self, what: str, version: str) -> tuple[str, Callable[[bool], None]]:
         """Who does it; and a note of it on this machine, taken away by what is returned."""
@@ -112,8 +117,14 @@ def pretend(
     """A whole fleet that exists nowhere: boot it, break it, look at it. See ``kamalnb.testing.pretend``."""
     from ..testing import pretend as core_pretend
 
-    made = core_pretend(hosts, fail=fail, serving=serving, speed=speed, file=file)
-    return Fleet(**{one.name: getattr(made, one.name) for one in fields(made)})
+    return dressed(core_pretend(hosts, fail=fail, serving=serving, speed=speed, file=file))
+
+
+def dressed(fleet: CoreFleet) -> Fleet:
+    """The same fleet, showing itself."""
+    if isinstance(fleet, Fleet):
+        return fleet
+    return Fleet(**{one.name: getattr(fleet, one.name) for one in fields(fleet)})
 
 
 @contextmanager

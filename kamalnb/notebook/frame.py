@@ -84,7 +84,7 @@ def rows_html(report: Report, now: float) -> Html:
     more = tag("p", f"and {rest} more hosts; {counted(report)}", class_="kn-soft") if rest else ""
     caption = tag("caption", "Each host and role, and what happens there now", class_="kn-hidden")
     table = tag("table", caption, tag("thead", tag("tr", *heads)), tag("tbody", *body), class_="kn-t")
-    return joined(tag("div", table, class_="kn-wide"), more)
+    return joined(tag("div", table, class_="kn-wide kn-live"), more)
 
 
 def busiest(lines: Sequence[Line], most: int) -> list[Line]:

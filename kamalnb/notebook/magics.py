@@ -48,7 +48,7 @@ def verbs() -> list[str]:
     return [
         name
         for name, value in inspect.getmembers(Fleet, inspect.isfunction)
-        if not name.startswith("_") and name not in ("table", "noted", "where")
+        if not name.startswith("_") and name not in ("table", "noted", "order", "where")
     ]
 
 

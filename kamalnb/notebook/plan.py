@@ -39,11 +39,15 @@ class Plan(CorePlan):
         Where nobody watches, it lasts to the end and raises ``RolloutFailed``, or ``NotConfirmed`` without the right
         word. Called again it is the same rollout, unless nothing came of that.
         """
+        rollout = self.rollout(occasion(), how)
+        return started(rollout, confirm, free=bool(how.get("dry_run")) or not self.hosts)
+
+    def rollout(self, where: Occasion, how: dict[str, Any] | None = None) -> Rollout:
+        """Its one rollout, neither shown nor begun; a new one where nothing came of the last."""
         with self.begun.lock:
             if self.begun.rollout is None or _came_to_nothing(self.begun.rollout):
-                self.begun.rollout = Rollout(self._order(how), occasion())
-            rollout = self.begun.rollout
-        return started(rollout, confirm, free=bool(how.get("dry_run")) or not self.hosts)
+                self.begun.rollout = Rollout(self._order(how or {}), where)
+            return self.begun.rollout
 
     def _order(self, how: dict[str, Any]) -> Order:
         def begin(typed: str) -> CoreRollout:

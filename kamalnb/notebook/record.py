@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 from typing import Any
 
 from .. import exits
@@ -52,8 +53,8 @@ def html(history: History, about: About) -> Html:
     top = tag("div", tag("span", title(report) if report.lines else about.target, class_="kn-title"), word,
               tag("span", _when(history), class_="kn-soft"), class_="kn-top")  # fmt: skip
     sentence = report.finished.sentence if report.finished else "It has not ended."
-    details = tag("details", tag("summary", "What happened"),
-                  tag("pre", "\n".join(history.milestones(MILESTONES)), class_="kn-log"))  # fmt: skip
+    happened = "\n".join([*history.milestones(MILESTONES), "", *_phases(history)])
+    details = tag("details", tag("summary", "What happened"), tag("pre", happened, class_="kn-log"))
     body = (top, say(sentence, meant), *_failures(report), _lines(history), details if report.lines else "")
     return styled(tag("div", *body, tag("p", _who(history, about), class_="kn-soft"), class_="kn-card"))
 
@@ -94,18 +95,46 @@ def _who(history: History, about: About) -> str:
 
 
 def _failures(report: Report) -> Iterator[Html]:
-    """Everything known of each failure, as the terminal tells it."""
-    told = list(ending(report))[:-1] if report.finished else []
-    if told:
-        shown = "\n".join(one.text for one in told[:80])
-        yield tag("pre", shown, class_="kn-log", aria_label="What failed, and what to do next", tabindex="0")
+    """Why each failed, what serves there and what to do next; what hosts printed, folded."""
+    told = [one.text for one in list(ending(report))[:-1]] if report.finished else []
+    starts = [number for number, text in enumerate(told) if text.startswith("✗")]
+    for start, end in list(pairwise([*starts, len(told)]))[:FAILURES]:
+        mine = told[start:end]
+        cut = next((number for number, text in enumerate(mine) if text.strip() in _PRINTED), len(mine))
+        lines = joined(*(tag("div", text.strip()) for text in mine[:cut]))
+        logs = tag("pre", "\n".join(_counted(mine[cut:])), class_="kn-log", tabindex="0")
+        more = tag("details", tag("summary", "what the host printed"), logs) if mine[cut:] else ""
+        yield tag("div", lines, more, class_="kn-say kn-is-bad")
+    if len(starts) > FAILURES:
+        yield say(f"and {len(starts) - FAILURES} more failures; the table names them.", "bad")
+
+
+FAILURES = 12
+_PRINTED = ("the new container's last words:", "its health log:")
+
+
+def _counted(lines: Sequence[str]) -> Iterator[str]:
+    """Lines in a row that are the same, once."""
+    for line, same in groupby(lines):
+        many = len(list(same))
+        yield f"{line} ({many} times)" if many > 1 else line
+
+
+def _phases(history: History) -> Iterator[str]:
+    for line in busiest(history.report.lines, 40):
+        spans = history.spans(line.host, line.role)
+        told = ", ".join(
+            f"{span.phase} {span.end - span.start:.1f} s" for span in spans if span.end - span.start >= 0.05
+        )
+        if told:
+            yield f"{line.host} {line.role}: {told}"
 
 
 def _lines(history: History) -> Html:
     report = history.report
     if not report.lines:
         return joined("")
-    words = ("host", "role", "outcome", "took", "version", "what came of it", "phases")
+    words = ("host", "role", "outcome", "took", "version", "what came of it")
     heads = tag("tr", *(tag("th", word, scope="col", class_="kn-n" if word == "took" else None) for word in words))
     chosen = busiest(report.lines, options.rows)
     body = (_line(history, line) for line in chosen)
@@ -118,13 +147,11 @@ def _lines(history: History) -> Html:
 
 
 def _line(history: History, line: Line) -> Html:
-    spans = history.spans(line.host, line.role)
-    phases = " · ".join(f"{span.phase} {span.end - span.start:.1f}" for span in spans if span.end - span.start >= 0.05)
     warned = joined(*(tag("div", f"warning: {text}") for text in line.warnings[:5]))
     return tag(
         "tr", tag("th", line.host, scope="row"), tag("td", line.role), tag("td", badge(phase(line), TONES[line.state])),
         tag("td", elapsed(line, history.now()), class_="kn-n"), tag("td", change(line)),
-        tag("td", doing(line), warned, class_="kn-long"), tag("td", phases, class_="kn-soft kn-long"),
+        tag("td", doing(line), warned, class_="kn-long"),
     )  # fmt: skip
 
 

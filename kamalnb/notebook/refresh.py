@@ -16,11 +16,11 @@ from .grid import Grid, changed, clock, grid
 from .markup import Html, joined
 from .occasion import cell
 from .settings import options
-from .show import MOST, bundle
 from .style import styled
+from .tabled import MOST, bundle
 from .tables import lines, say, table_html
 from .view import _button, _row
-from .widget import Picture
+from .widget import Picture, mime
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +140,7 @@ class Refreshed:
         if self.stopped:
             display(self._static(), raw=True)  # type: ignore[no-untyped-call]
             return
-        shown = {**self.widget._repr_mimebundle_(), "text/plain": repr(self), "text/html": str(self._saved())}
+        shown = {**mime(self.widget), "text/plain": repr(self), "text/html": str(self._saved())}
         handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         if handle is not None:
             self._handles.append(handle)

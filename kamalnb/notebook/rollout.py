@@ -87,6 +87,7 @@ class Rollout(CoreRollout):
         self._typed = ""
         self._by = ""
         self._over: Callable[[bool], None] = lambda ok: None
+        self._afterwards: list[Callable[[], None]] = []
         self._stage = Stage.UNCONFIRMED
         self._guard = threading.Lock()
         self._shown = Shown(self)
@@ -223,6 +224,18 @@ class Rollout(CoreRollout):
     def _finished(self) -> None:
         self._over(self.report.ok)
         self._shown.stage_changed()
+        with self._guard:
+            waiting, self._afterwards = self._afterwards, []
+        for action in waiting:
+            action()
+
+    def when_over(self, action: Callable[[], None]) -> None:
+        """Calls ``action`` once it has ended, from whichever thread; at once where it has."""
+        with self._guard:
+            if not self.history.ended:
+                self._afterwards.append(action)
+                return
+        action()
 
     def end_dry(self, sentence: str) -> Rollout:
         """Ends it without anything done: nobody wanted more than the plan."""
@@ -251,7 +264,7 @@ class Rollout(CoreRollout):
 
     def widget(self) -> Any:
         """Its live view as a widget, to be put into another one."""
-        return self._shown.view().widget
+        return self._shown.view(folded=False).widget
 
     def _ipython_display_(self) -> None:
         self._shown.display()

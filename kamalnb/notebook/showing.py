@@ -45,13 +45,13 @@ class Shown:
         if self._rollout.history.ended:
             self.swap()
 
-    def view(self) -> RolloutView:
-        """The live view; one, however often it is shown."""
+    def view(self, *, folded: bool = True) -> RolloutView:
+        """The live view; one, however often it is shown. A cell above has told the steps, mostly."""
         from .view import RolloutView
 
         with self._lock:
             if self._view is None:
-                self._view = RolloutView(self._rollout)
+                self._view = RolloutView(self._rollout, folded=folded)
             return self._view
 
     def stage_changed(self) -> None:
@@ -67,7 +67,8 @@ class Shown:
         """Every cell that shows it holds the static form from now on."""
         with self._lock:  # held until it is told: whoever comes second may end the kernel
             handles, self._handles = self._handles, []
-            self._update(handles, self.bundle())
+            if handles:
+                self._update(handles, self.bundle())
 
     def progress(self) -> None:
         """Tells cells without a live view how far it is."""
@@ -106,7 +107,9 @@ class Shown:
         return self._rollout.occasion is Occasion.HEADLESS or self._rollout.history.ended
 
     def _widget(self) -> dict[str, Any]:
-        return dict(self.view().widget._repr_mimebundle_())
+        from .widget import mime
+
+        return mime(self.view().widget)
 
 
 def _sentence(text: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ CSS = """
 --busy:var(--jp-brand-color1,var(--vscode-charts-blue,currentColor));
 color:var(--ink);font-family:var(--jp-ui-font-family,var(--vscode-font-family,system-ui,sans-serif));
 font-size:var(--jp-ui-font-size1,13px);line-height:1.5;max-width:74rem}
+.kn p{margin:.35em 0}
 .kn .kn-top{display:flex;gap:.4em 1.2em;align-items:baseline;flex-wrap:wrap;margin:.2em 0 .5em}
 .kn .kn-title{font-weight:600;font-size:1.12em}
 .kn .kn-soft{color:var(--soft)}
@@ -59,6 +60,7 @@ accent-color:var(--busy);appearance:none}
 .kn .kn-steps i{width:9px;height:9px;border-radius:2px;background:var(--line);opacity:.65}
 .kn .kn-steps i.kn-past{background:var(--good);opacity:1}.kn .kn-steps i.kn-here{background:var(--busy);opacity:1}
 .kn .kn-steps i.kn-lost{background:var(--bad);opacity:1}
+.kn .kn-live td.kn-long{white-space:nowrap;overflow:hidden;text-overflow:ellipsis;max-width:26em}
 .kn .kn-tools{display:flex;gap:.6em;align-items:center;margin:.2em 0 .4em;flex-wrap:wrap}
 .kn .kn-tools input{font:inherit;color:var(--ink);background:var(--back);border:1px solid var(--line);
 border-radius:4px;padding:.2em .5em;min-width:14em}

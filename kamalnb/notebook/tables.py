@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from ..wording import clean
 from .grid import SYMBOLS, Cell, Grid, Head
 from .markup import Html, joined, tag
 from .settings import options
@@ -39,19 +41,19 @@ def lines(grid: Grid, limit: int = 60) -> Iterator[str]:
     """The same as plain text: aligned columns, one line a row, then the notes."""
     if grid.caption:
         yield grid.caption
-    told = [[head.title for head in grid.heads], *([_plain(cell) for cell in row] for row in grid.rows[:limit])]
+    told = [[clean(head.title) for head in grid.heads], *([_plain(cell) for cell in row] for row in grid.rows[:limit])]
     widths = [max(map(len, column)) for column in zip(*told, strict=True)]
     for row in told if grid.rows else ():
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     if len(grid.rows) > limit:
         yield f"and {len(grid.rows) - limit} more rows"
-    yield from grid.notes
+    yield from map(clean, grid.notes)
     if not grid.rows and not grid.notes:
         yield "Nothing there."
 
 
 def _plain(cell: Cell) -> str:
-    return f"{cell.text} (was {cell.was})" if cell.was else cell.text
+    return clean(f"{cell.text} (was {cell.was})" if cell.was else cell.text)
 
 
 def _table(grid: Grid, most: int) -> Html:
@@ -70,13 +72,16 @@ def _table(grid: Grid, most: int) -> Html:
 def _row(grid: Grid, number: int, marked: bool) -> Html:
     cells = grid.rows[number]
     mark = grid.marks[number] if marked else ""
-    told = [
-        _cell(head, cell, first=place == 0) for place, (head, cell) in enumerate(zip(grid.heads, cells, strict=True))
-    ]
+    dim = mark == "gone" or any(cell.text in _PAST for cell in cells if cell.meaning == "off")
+    calm = [replace(cell, meaning="off") if dim and cell.meaning else cell for cell in cells]
+    told = [_cell(head, cell, first=not place) for place, (head, cell) in enumerate(zip(grid.heads, calm, strict=True))]
     if marked:
         told.append(tag("td", tag("mark", mark) if mark else ""))
-    dim = mark == "gone" or any(cell.text in ("old", "previous", "gone") for cell in cells if cell.meaning == "off")
     return tag("tr", *told, class_="kn-dim" if dim else None)
+
+
+_PAST = frozenset({"old", "previous", "exited"})
+"""Words of rows about what is over: nothing there wants anybody."""
 
 
 def _cell(head: Head, cell: Cell, *, first: bool) -> Html:

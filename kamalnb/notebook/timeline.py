@@ -32,7 +32,7 @@ _INK = {
 }  # fmt: skip
 """The second colour is for pictures that stand alone, outside a notebook's page."""
 MOST = 60
-WIDTH, LEFT, ROW, BAR = 900, 190, 24, 14
+WIDTH, ROW, BAR = 900, 24, 14
 _LETTERS = 34
 """Pixels from which a phase's name has room in its bar."""
 
@@ -46,6 +46,8 @@ class Timeline:
         self._spans = {(one.host, one.role): history.spans(one.host, one.role) for one in self._lines}
         self._borders = [event.at for event in history.all() if isinstance(event, events.BatchStarted)]
         self._end = max(history.now(), 0.1)
+        longest = max((len(f"{line.host} {line.role}") for line in self._lines), default=0)
+        self._from = min(300, 22 + 7 * longest)
         self._title = title(history.report) if history.report.lines else "nothing happened yet"
         self._lost = {host: sorted(moments) for host, moments in lost.items() if moments}
 
@@ -98,7 +100,7 @@ class Timeline:
             yield f"and {self._left} more hosts"
 
     def _x(self, at: float) -> float:
-        return round(LEFT + (WIDTH - LEFT - 12) * min(1.0, max(0.0, at / self._end)), 1)
+        return round(self._from + (WIDTH - self._from - 12) * min(1.0, max(0.0, at / self._end)), 1)
 
     def _axis(self, height: int) -> Iterator[Html]:
         step = next((s for s in (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800) if self._end / s <= 9), 3600.0)
@@ -120,7 +122,7 @@ class Timeline:
     def _bars(self) -> Iterator[Html]:
         for number, line in enumerate(self._lines):
             y = 24 + number * ROW
-            yield _word(LEFT - 10, y + 11, f"{line.host} {line.role}", anchor="end")
+            yield _word(self._from - 10, y + 11, f"{line.host} {line.role}", anchor="end")
             for span in self._spans[line.host, line.role]:
                 yield self._bar(span, line, y)
 

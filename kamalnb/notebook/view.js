@@ -116,6 +116,18 @@ function html(el) {
   };
 }
 
+// One line that says what is going on; the node is kept, so that screen readers hear it.
+function line(el) {
+  const told = node("p", "kn-say", { role: "status", "aria-live": "polite" });
+  el.replaceChildren(told);
+  return (frame) => {
+    told.className = "kn-say kn-is-" + frame.tone;
+    put(told, "textContent", frame.text);
+  };
+}
+
+const KINDS = { live, html, line };
+
 function render({ model, el }) {
   el.classList.add("kn");
   let kind = null, draw = null;
@@ -124,7 +136,7 @@ function render({ model, el }) {
     if (!frame || !frame.kind) return;
     if (frame.kind !== kind) {
       kind = frame.kind;
-      draw = kind === "live" ? live(el) : html(el);
+      draw = KINDS[kind](el);
     }
     draw(frame);
   };

@@ -25,7 +25,8 @@ _WIDE = {"description_width": "initial"}
 class RolloutView:
     """Widgets around one rollout. Clicks come on any thread, maybe twice at once: each only asks the rollout."""
 
-    def __init__(self, rollout: Rollout) -> None:
+    def __init__(self, rollout: Rollout, *, folded: bool = False) -> None:
+        self._folded = folded
         self._rollout = rollout
         self._pages: set[str] = set()
         self._picture = Picture(self._told)
@@ -65,7 +66,7 @@ class RolloutView:
         if order.plan is not None:
             from .cards import plan_body
 
-            self._picture.html(plan_body(order.plan))
+            self._picture.html(plan_body(order.plan, folded=self._folded))
         words = [self.box] if order.typed else [ipywidgets.Label(order.question)]
         self.widget.children = [self._picture.widget, _row(*words, self.go, self.drop)]
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .frame import Frame, frame_html
-from .markup import Html
+from .markup import Html, tag
 from .style import CSS, styled
+from .tables import say
 
 SCRIPT = Path(__file__).with_name("view.js")
 
@@ -38,12 +39,25 @@ class Picture:
         else:
             self.widget.value = str(styled(frame_html(shown)))
 
+    def line(self, text: str, meaning: str = "") -> None:
+        """Shows one sentence, and tells it to screen readers."""
+        if self.is_live:
+            self.widget.frame = {"kind": "line", "text": text, "tone": meaning}
+        else:
+            self.widget.value = str(styled(tag("div", say(text, meaning), role="status")))
+
     def html(self, body: Html, *, tools: bool = False) -> None:
         """Shows HTML; with ``tools`` its tables can be searched and sorted."""
         if self.is_live:
             self.widget.frame = {"kind": "html", "html": str(body), "tools": tools}
         else:
             self.widget.value = str(styled(body))
+
+
+def mime(widget: Any) -> dict[str, Any]:
+    """The forms in which a widget is displayed; some widgets give metadata besides."""
+    made = widget._repr_mimebundle_()
+    return dict(made[0] if isinstance(made, tuple) else made)
 
 
 _CLASSES: list[type] = []

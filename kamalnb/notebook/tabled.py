@@ -43,13 +43,13 @@ class Shown:
         static = bundle(self.grid)
         if occasion() is not Occasion.WATCHED or len(self.grid.rows) < 2:
             return static
-        from .widget import Picture
+        from .widget import Picture, mime
 
         picture = Picture()
         if not picture.is_live:
             return static
         picture.html(table_html(self.grid, limit=MOST), tools=True)
-        return {**picture.widget._repr_mimebundle_(), **static}
+        return {**mime(picture.widget), **static}
 
     def _repr_html_(self) -> str:
         return str(bundle(self.grid)["text/html"])

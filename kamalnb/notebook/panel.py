@@ -1,6 +1,0 @@
-"""Work in progress."""
-
-
-def panel(fleet: object) -> object:
-    """Not there yet."""
-    raise NotImplementedError

@@ -64,7 +64,7 @@ def execute(
 
     asked: dict[str, Any] = {"version": version, "reuse": reuse, "env": tuple(env or ())}
     if interactive:
-        return at.fleet.exec_here(command, **asked)
+        return at.fleet.exec_here(command, detach=detach, **asked)
     return show_execution(at.fleet.exec(command, detach=detach, **asked), at.style, raw=raw)
 
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from kamalnb.boot_run import side_by_side
 from shop import Shop
 
 from kamalnb.engine import Engine
@@ -18,6 +17,7 @@ from kamalnb.flows import proxying
 from kamalnb.flows.proxying import Proxying
 from kamalnb.reads import Read, Scene
 from kamalnb.rollout import Job, Outcome
+from kamalnb.runs.survey import side_by_side
 
 Change = Callable[[Proxying], Flow[Any]]
 

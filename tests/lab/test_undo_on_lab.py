@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import pytest
 from conftest import MakeShop
 from kamal import Kamal
-from kamalnb.boot_run import side_by_side
 from shop import NO_WEBSOCKET, REPOSITORY, Shop, assert_nothing_lost, until
 
 from kamalnb.engine import Engine
@@ -19,6 +18,7 @@ from kamalnb.flow import Flow
 from kamalnb.flows.returning import way_flow
 from kamalnb.plan import BootPlan
 from kamalnb.rollout import Job, Outcome
+from kamalnb.runs.survey import side_by_side
 from kamalnb.shown import Shown, look
 from kamalnb.ssh import SshExecutor
 from kamalnb.ways import Way, WayBack, undone, ways_back

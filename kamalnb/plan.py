@@ -211,12 +211,17 @@ def resolve_version(word: str | None, config: Config, surveys: Sequence[Survey])
         return _latest(config, surveys)
     if word in ("current", "previous"):
         return _served(word, config, surveys)
-    if not VERSION.fullmatch(word):
+    refuse_impossible(word)
+    return Version(name=word, tag=word)
+
+
+def refuse_impossible(word: str | None) -> None:
+    """Raises ``UsageError`` for what no version can be called."""
+    if word is not None and not VERSION.fullmatch(word):
         raise UsageError(
             f"“{word}” cannot be a version: letters, digits, “_”, “.” and “-”, at most 128. "
             "Name an image tag: --version=abc1234."
         )
-    return Version(name=word, tag=word)
 
 
 def is_told_by_images(word: str | None, config: Config) -> bool:

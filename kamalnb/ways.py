@@ -156,7 +156,7 @@ def undone(shown: Sequence[Shown], pairs: Sequence[tuple[str, Role]]) -> dict[tu
     without_any = [f"{role} on {host}" for (host, role), versions in chosen.items() if len(versions) < 2]
     if without_any:
         raise UsageError(
-            f"Nothing was changed: nothing served before {newest} for {', '.join(without_any)}. "
+            f"nothing served before {newest} for {', '.join(without_any)}. "
             "Name a version that can be booted: invoke rollback --version=VERSION."
         )
     return {pair: versions[1] for pair, versions in chosen.items()}

@@ -6,16 +6,19 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
+from .. import exits
 from ..engine import Engine
 from ..errors import KamalnbError, UsageError
+from ..plan import refuse_impossible
 from ..report import Report
 from ..rollout import Job
 from ..runs import How, Options
 from ..runs.back import BackRun
-from ..runs.boot import BootRun, EnvFiles, Planned
+from ..runs.boot import BootRun, Planned
 from ..runs.deploy import DeployRun
+from ..runs.secrets import EnvFiles
 from ..tables import Table
-from .looking import Looking
+from .looking import Looking, why
 from .plan import Plan
 from .rollout import Rollout
 
@@ -79,31 +82,36 @@ class Booting(Looking):
         """The same as a table."""
         from ..candidates import COLUMNS
 
-        rows = tuple(one.row for one in self._candidates())
-        return Table(name="candidates", columns=COLUMNS, rows=rows, as_of=time.time(), notes=(BACK,))
+        found, failed, hosts = self._candidates()
+        rows, notes = tuple(one.row for one in found), (BACK,) if found else ()
+        return Table(
+            name="candidates", columns=COLUMNS, rows=rows, as_of=time.time(), hosts=hosts, failed=failed, notes=notes
+        )
 
-    def _candidates(self) -> tuple[Candidate, ...]:
+    def _candidates(self) -> tuple[tuple[Candidate, ...], dict[str, str], int]:
+        """The versions, the hosts that did not answer with why, and how many were asked."""
         from .. import shown
         from ..candidates import candidates
 
         project = self._project()
         selection = self._select(project.config)
         jobs = tuple(Job(host, "", shown.look(project.config, host)) for host in selection.hosts)
-        found = [outcome.value for outcome in self._each(project, jobs) if outcome.ok]
-        return candidates(found, selection.pairs, project.config.repository)
+        outcomes = self._each(project, jobs)
+        found = [outcome.value for outcome in outcomes if outcome.ok]
+        failed = {one.job.host: why(one.job.host, one.error) for one in outcomes if one.error is not None}
+        return candidates(found, selection.pairs, project.config.repository), failed, len(selection.hosts)
 
     def _rollout(self, project: Project, version: str | None, verb: str, how: How) -> Rollout:
         run = self._run(project, version, verb, how)
         return Rollout(Engine(self._executor(project), self.clock, dry_run=how.dry_run), run.stream)
 
     def _run(self, project: Project, version: str | None, verb: str, how: How) -> BootRun:
+        refuse_impossible(version)
         selection = self._select(project.config)
-        env_files = EnvFiles(project)
-        if verb in ("undo", "rollback"):  # hosts have their env files already, and who goes back may have no secret
-            return BackRun(project, selection, version, env_files, verb, how)
-        env_files.read(selection)
-        kind = BootRun if verb == "boot" else DeployRun
-        return kind(project, selection, version, env_files, verb, how)
+        kind = BackRun if verb in ("undo", "rollback") else BootRun if verb == "boot" else DeployRun
+        run = kind(project, selection, version, EnvFiles(project), verb, how)
+        run.read_secrets()
+        return run
 
     def _planned(self, project: Project, run: BootRun) -> tuple[Planned, Report]:
         """The plan of a run that is not begun. Raises what its report says."""
@@ -137,4 +145,6 @@ def _both(how: Options, more: Options) -> Options:
 def _impossible(report: Report) -> KamalnbError:
     told = [f"{failure.host}: {failure.error.removeprefix(f'{failure.host}: ')}" for failure in report.failures]
     closing = report.finished.sentence if report.finished else "It cannot begin."
-    return UsageError("\n".join(dict.fromkeys([*told, closing])))
+    error = UsageError("\n".join(dict.fromkeys([*told, closing])))
+    error.exit_code = exits.of(report)
+    return error

@@ -105,10 +105,9 @@ class Looking(Base):
             if outcome.error is None:
                 rows += outcome.value
             else:
-                failed[host] = _why(host, outcome.error)
+                failed[host] = why(host, outcome.error)
                 rows += read.missing(scenes[host], failed[host])
-        for host, why in selection.left_out:
-            failed[host] = why
+        failed |= dict(selection.left_out)
         answers = Answers(config=project.config, selection=selection, rows=tuple(rows), failed=failed, now=now)
         whole = read.whole(answers)
         return Table(
@@ -122,6 +121,7 @@ def _asked(read: Read, scene: Scene) -> Flow[tuple[Row, ...]]:
     return (yield from read.look(scene))
 
 
-def _why(host: str, error: KamalnbError) -> str:
+def why(host: str, error: KamalnbError) -> str:
+    """Why a host did not answer, on one line."""
     first = str(error).removeprefix(f"{host}: ").splitlines()
     return " ".join(line.strip() for line in first)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 from ..commands.lock import Claim
-from ..config.model import SecretSource
-from ..errors import ConfigError, KamalnbError, UsageError
+from ..errors import KamalnbError, UsageError
 from ..flow import Flow
 from ..flows.change import OnHost
 from ..plan import Selection
 from ..rollout import Done
 from ..runs import Options
 from ..runs.change import Work
+from ..runs.secrets import Reading
 from ..shell import Secret
 from .changing import Changing
 from .rollout import Rollout
@@ -150,23 +150,12 @@ def _claim(place: OnHost, message: str) -> Claim:
 
 def _values(project: Project, selection: Selection) -> dict[str, dict[str, dict[str, Secret]]]:
     """Host to file to its secrets. Raises ``ConfigError`` with every one that cannot be had."""
-    problems: list[tuple[str, str]] = []
     found: dict[str, dict[str, dict[str, Secret]]] = {}
-
-    def read(sources: Mapping[str, SecretSource]) -> dict[str, Secret]:
-        values = {}
-        for key, source in sources.items():
-            try:
-                values[key] = project.secret(source)
-            except ConfigError as error:
-                problems.extend(error.problems)
-        return values
-
+    reading = Reading(project)
     for host, role in selection.pairs:
         files = found.setdefault(host, {})
-        files[role.name] = read(role.env_on(host).secret)
+        files[role.name] = reading.values(role.env_on(host).secret)
         if role.traefik and project.config.traefik.env.secret:
-            files["traefik"] = read(project.config.traefik.env.secret)
-    if problems:
-        raise ConfigError(tuple(dict.fromkeys(problems)), str(project.sources[0]))
+            files["traefik"] = reading.values(project.config.traefik.env.secret)
+    reading.done()
     return found

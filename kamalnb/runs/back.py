@@ -10,6 +10,7 @@ from .. import shown as what_hosts_show
 from ..engine import Engine
 from ..errors import KamalnbError, UsageError
 from ..events import Event
+from ..flows import registry
 from ..flows.returning import way_flow
 from ..hooks import Details
 from ..plan import VERSION, Plan, Version
@@ -22,6 +23,7 @@ from .boot import BootRun, Planned
 from .how import Stream
 from .survey import side_by_side
 from .telling import finished, note, refused
+from .together import place, together
 
 if TYPE_CHECKING:
     from ..config.model import Role
@@ -33,6 +35,9 @@ class BackRun(BootRun):
     traefik_needed = False
     backs: tuple[WayBack, ...] = ()
     _shown: tuple[Shown, ...] = ()
+
+    def read_secrets(self) -> None:
+        """None: hosts have their env files already, and who goes back may have no secret."""
 
     def looked(self, engine: Engine, surveys: Sequence[Survey]) -> Generator[Event, None, bool]:
         """Asks every host what it could go back to, and says how it will. False, and finished, where it cannot be."""
@@ -99,6 +104,14 @@ class BackRun(BootRun):
 
     def before(self, engine: Engine, planned: Planned) -> Stream:
         """A rollback is a deploy to Kamal's hooks; an undo waits for nobody."""
+        made = planned.made
+        pulls = {back.host: back.version for back in self.backs if back.way is Way.PULL and back.host in made.hosts}
+        jobs = [
+            Job(host, "", registry.pulled(place(made, host), f"{made.config.repository}:{version}"))
+            for host, version in pulls.items()
+        ]
+        if jobs:  # what one host cannot have is known before another one has changed
+            yield from together(engine, jobs)
         if self.verb == "rollback":
             yield from self.hooks.run(engine, "pre-deploy", planned.made.hosts, truth="Nothing was booted.")
 

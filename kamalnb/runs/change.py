@@ -82,6 +82,8 @@ class ChangeRun:
             if why := self._refusal():
                 yield finished(engine, False, f"Nothing was changed: {why}", 2)
                 return
+            if self._work.locks:  # as in Kamal: before whatever changes hosts
+                yield from self._hooks.before_connecting(engine, self._selection.hosts)
             hosts = yield from self._looked(engine)
             if hosts is not None:
                 yield from self._changed(engine, hosts)

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from ..commands import server
 from ..commands.registry import Login, credentials
 from ..config.ignored import ignored
+from ..config.model import Release
 from ..engine import Engine
 from ..errors import KamalnbError
 from ..events import Event
 from ..flow import Flow
-from ..flows import proxying, pruning, registry, releasing
+from ..flows import env_files, proxying, pruning, registry, releasing
 from ..flows.change import OnHost
 from ..hooks import Details, overlooked, problems
-from ..plan import Plan, Selection
-from ..rollout import Done, Job, Outcome
-from .boot import BootRun, EnvFiles, Planned
+from ..plan import BootPlan, Plan, Selection, refuse_impossible
+from ..rollout import Done, Job
+from ..shell import Secret
+from ..steps import NOTHING
+from .boot import BootRun, Planned
 from .how import How, Stream
-from .survey import side_by_side
+from .secrets import EnvFiles, Reading
 from .telling import note
+from .together import StepFailed, place, together
 
 if TYPE_CHECKING:
     from ..project import Project
-
-
-class StepFailed(KamalnbError):
-    """Something before the boots failed on a host; nothing was booted."""
 
 
 class DeployRun(BootRun):
@@ -40,12 +39,21 @@ class DeployRun(BootRun):
         self, project: Project, selection: Selection, version: str | None, env_files: EnvFiles, verb: str, how: How
     ) -> None:
         chosen = version or project.environ.get("VERSION") or project.version_from_git()
+        refuse_impossible(chosen)
         super().__init__(project, selection, chosen, env_files, verb, how)
         self.whole = verb == "deploy"
-        self._login: Login | None = credentials(project.config, project.secret) if self.whole else None
-        sources = project.config.traefik.env.secret.items()
-        secrets_of_traefik = {key: project.secret(source) for key, source in sources} if self.whole else {}
-        self._traefik_env = server.env_text(secrets_of_traefik) if secrets_of_traefik else None
+        self._login: Login | None = None
+        self._traefik_env: Secret | None = None
+
+    def read_secrets(self) -> None:
+        """The env files', the registry's and the proxy's."""
+        config, reading = self.project.config, Reading(self.project)
+        self.env_files.read(self.selection, reading)
+        if self.whole:
+            self._login = reading.tried(lambda: credentials(config, self.project.secret))
+            values = reading.values(config.traefik.env.secret)
+            self._traefik_env = server.env_text(values) if values else None
+        reading.done()
 
     def before(self, engine: Engine, planned: Planned) -> Stream:
         """Login, pull everywhere, hook, env files, Traefik, release command: what fails there leaves users alone."""
@@ -56,21 +64,21 @@ class DeployRun(BootRun):
             raise StepFailed(" ".join(why))
         if self._login is not None:
             login = self._login
-            yield from self._everywhere(engine, made, lambda place: registry.logged_in(place, login))
+            yield from self._everywhere(engine, made, lambda there: registry.logged_in(there, login))
         reference = made.boots[0].reference
-        yield from self._everywhere(engine, made, lambda place: registry.pulled(place, reference))
+        yield from self._everywhere(engine, made, lambda there: registry.pulled(there, reference))
         yield from self.hooks.run(engine, "pre-deploy", made.hosts, truth="Nothing was booted.")
         if self.whole and any(boot.role.traefik for boot in made.boots):
             env = self._traefik_env
-            yield from self._everywhere(engine, made, lambda place: proxying.boot(proxying.on_host(place, env)))
-        yield from self._released(engine, made)
+            yield from self._everywhere(engine, made, lambda there: proxying.boot(proxying.on_host(there, env)))
+        yield from self._released(engine, planned)
 
     def after(self, engine: Engine, planned: Planned, ok: bool) -> Stream:
         """Prunes where all went well: best effort, a failure is told."""
         if ok and self.whole:
             keep = (planned.made.version,)
             yield from self._everywhere(
-                engine, planned.made, lambda place: pruning.pruned(place, keep=keep, best_effort=True), must=False
+                engine, planned.made, lambda there: pruning.pruned(there, keep=keep, best_effort=True), must=False
             )
 
     def closing(
@@ -87,37 +95,28 @@ class DeployRun(BootRun):
             return False, f"{sentence} {error}"
         return ok, sentence
 
-    def _released(self, engine: Engine, made: Plan) -> Stream:
-        release = self.project.config.release
+    def _released(self, engine: Engine, planned: Planned) -> Stream:
+        """The release command, once: not again where an unfinished rollout is gone on with."""
+        release, made = self.project.config.release, planned.made
         if release is None:
+            return
+        done = [step.host for step in planned.steps if step.way == NOTHING and step.role == release.role]
+        if done:
+            yield note(engine, f"{made.version} serves on {done[0]} already: its release command has run")
             return
         boot = next((one for one in made.boots if one.role.name == release.role), None)
         if boot is None:
             yield note(engine, f"no host of role {release.role} is in this run: no release command", warning=True)
             return
-        flow = releasing.released(self._place(made, boot.host), release, made.version, boot.reference)
-        yield from self._all(engine, (Job(boot.host, "", flow, True),))
+        yield from together(engine, [Job(boot.host, "", self._release(made, boot, release), True)])
+
+    def _release(self, made: Plan, boot: BootPlan, release: Release) -> Flow[Done]:
+        """Its env file first: on a new host there is none yet."""
+        here = place(made, boot.host)
+        yield from env_files.pushed(here, {boot.role.name: self.env_files.values(boot.role, boot.host)})
+        return (yield from releasing.released(here, release, made.version, boot.reference))
 
     def _everywhere(
         self, engine: Engine, made: Plan, flow: Callable[[OnHost], Flow[Done]], *, must: bool = True
     ) -> Stream:
-        yield from self._all(engine, tuple(Job(host, "", flow(self._place(made, host))) for host in made.hosts), must)
-
-    def _all(self, engine: Engine, jobs: tuple[Job, ...], must: bool = True) -> Stream:
-        """Runs jobs side by side. Raises ``StepFailed`` with what each host said where one fails."""
-        outcomes: tuple[Outcome, ...] = yield from engine.drive(side_by_side(jobs))
-        failed = [outcome for outcome in outcomes if not outcome.ok]
-        for outcome in outcomes:
-            if isinstance(outcome.value, Done):
-                yield note(engine, f"{outcome.job.host}: {outcome.value.sentence}", kind="step")
-        told = [f"{outcome.job.host}: {str(outcome.error).removeprefix(f'{outcome.job.host}: ')}" for outcome in failed]
-        if failed and must:
-            raise StepFailed("\n".join(told))
-        for sentence in told:
-            yield note(engine, sentence, warning=True)
-
-    def _place(self, made: Plan, host: str) -> OnHost:
-        return OnHost(
-            config=self.project.config, host=host, nonce=secrets.token_hex(16), performer=made.performer,
-            fence=made.boots[0].fence,
-        )  # fmt: skip
+        yield from together(engine, [Job(host, "", flow(place(made, host))) for host in made.hosts], must=must)

@@ -66,7 +66,7 @@ def execute(
 
     asked: dict[str, Any] = {"version": version, "reuse": reuse, "env": tuple(env or ())}
     if interactive:
-        return at.fleet.exec_here(command, tty=sys.stdin.isatty(), **asked)
+        return at.fleet.exec_here(command, tty=sys.stdin.isatty(), detach=detach, **asked)
     return show_execution(at.fleet.exec(command, detach=detach, **asked), at.style, raw=raw)
 
 

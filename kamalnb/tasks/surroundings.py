@@ -117,10 +117,11 @@ def remove_host(at: At, host: str, yes: bool = False) -> int:
 
     invoke server.remove web-3
     """
+    from ..wording import some
+
     fleet = at.fleet.where(hosts=host)
-    return at.change(
-        lambda how: fleet.remove_hosts(**how), sure=f"Remove everything of this service on {host}?", yes=yes
-    )
+    sure = f"Remove everything of this service on {some(fleet.names, 'hosts')}?"
+    return at.change(lambda how: fleet.remove_hosts(**how), sure=sure, yes=yes)
 
 
 GROUPS = (

@@ -65,6 +65,8 @@ class PretendHost:
         self.failing: dict[str, list[tuple[int, str]]] = {}
         self.losing: dict[str, int] = {}
         self.did: list[str] = []
+        self.ran: list[tuple[str, ...]] = []
+        """What ran once: image and words of one-off containers, shell lines."""
         self.detached: dict[str, Running] = {}
         self.began = 1_767_225_600.0
         self._count = 0

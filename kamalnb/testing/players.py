@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 
 from ..shell import Command, Secret
-from . import asked, files, proxying, reading, surroundings, waiting
+from . import asked, files, oneoffs, proxying, reading, surroundings, waiting
 from .apps import PretendImage
 from .containers import Check, PretendContainer, described, moment, stop
 from .host import EPOCH, PretendHost, Unexpected
@@ -33,7 +33,9 @@ def play(host: PretendHost, command: Command, say: Say) -> Generator[float, None
     player = PLAYERS.get(words[0]) or PLAYERS.get(" ".join(words[:2]))
     if player is None:
         raise Unexpected(f"the pretend host was not told how to play “{command.name}”: {command}")
-    if player is _start:
+    if player is _start and oneoffs.is_one_off(words):
+        ended = yield from oneoffs.run(host, words, say)
+    elif player is _start:
         ended = yield from _start(host, words, say, command)
     elif command.stdin is not None:
         ended = yield from player(host, (*words, _text(command)), say)
@@ -252,6 +254,7 @@ PLAYERS: dict[str, Player] = {
     **asked.PLAYERS,
     **files.PLAYERS,
     **surroundings.PLAYERS,
+    **oneoffs.PLAYERS,
     **reading.PLAYERS,
     **waiting.PLAYERS,
     **proxying.PLAYERS,

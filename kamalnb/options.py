@@ -42,6 +42,9 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "command": ("", "The command; as the first word, without the flag."),
     "ci": ("", "Also a workflow for a CI: github."),
     "service": ("", "The app's name. Default: the directory's."),
+    "name": ("", "Its name, or a file; as the first word, without the flag."),
+    "set": ("", "A parameter, NAME=VALUE; may be repeated."),
+    "out": ("", "Where the notebook is left: a directory or a file. Default: runs/."),
     "count": ("", "How many hosts."),
     "ports": ("", "Use ports of 127.0.0.1 instead of loopback addresses."),
     "directory": ("", "Where the lab keeps its files."),
@@ -60,6 +63,8 @@ READS = ("roles", "hosts", "primary", "destination", "config_file", "json", "ver
 """What every task that looks at hosts takes."""
 CHANGES = (*READS, "skip_unreachable", "skip_hooks", "lock_wait", "confirm")
 """What every task that changes hosts takes."""
+OUTPUT = ("json", "verbose", "quiet")
+"""What a task takes that only prints."""
 FILE = ("destination", "config_file", "json", "verbose", "quiet")
 """What a task takes that reads the file alone."""
 NEVER_EMPTY = ("version", "roles", "hosts", "destination", "config_file")

@@ -62,6 +62,8 @@ def listed() -> dict[str, str]:
     found = {task["name"]: task["help"] or "" for task in document["tasks"]}
     for group in document["collections"]:
         found |= {f"{group['name']}.{task['name']}": task["help"] or "" for task in group["tasks"]}
+        if group.get("default"):
+            found[group["name"]] = "its default task"
     return found
 
 

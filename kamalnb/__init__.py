@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import KamalnbError
-    from .fleet import Fleet, Plan, Rollout
-    from .testing import pretend
+    from .notebook import Fleet, Plan, Rollout, options, panel, pretend, show
 
 __version__ = "0.1.0"
-__all__ = ["Fleet", "KamalnbError", "Plan", "Rollout", "pretend"]
+__all__ = ["Fleet", "KamalnbError", "Plan", "Rollout", "options", "panel", "pretend", "show"]
 
-_HOMES = {"Fleet": "fleet", "Plan": "fleet", "Rollout": "fleet", "KamalnbError": "errors", "pretend": "testing"}
+_NOTEBOOK = ("Fleet", "Plan", "Rollout", "options", "panel", "pretend", "show")
+_HOMES = {"KamalnbError": "errors", **dict.fromkeys(_NOTEBOOK, "notebook")}
 
 
 def __getattr__(name: str) -> Any:
@@ -31,3 +31,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext kamalnb``: the line magic ``%kamal``, which only calls the verbs of a fleet."""
+    from .notebook.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Takes the magic away."""
+    from .notebook.magics import unload
+
+    unload(shell)

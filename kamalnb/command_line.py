@@ -51,7 +51,7 @@ class FaceTask(Task):  # type: ignore[type-arg]
         self.common = tuple(common)
         keywords.setdefault("iterable", LISTS)
         super().__init__(body, auto_shortflags=False, **keywords)
-        if program() != "invoke" and self.__doc__:
+        if "kamalnb" in program() and self.__doc__:
             self.__doc__ = self.__doc__.replace("    invoke ", f"    {program()} ")
 
     def argspec(self, body: Callable[..., Any]) -> inspect.Signature:

@@ -3,6 +3,7 @@
     KamalnbError
     ├── ConfigError        your file: names the path (servers/web/hosts/0) and what to write instead
     ├── UsageError         your command: a role, host or version that does not exist, with the choices
+    │   └── NotConfirmed   nobody confirmed it: what to type
     ├── LabError           this machine cannot do something the lab needs
     ├── LockHeld           somebody else is deploying: wait, or look at who
     ├── HostUnreachable    SSH: name, TCP, host key, login
@@ -33,6 +34,10 @@ class UsageError(KamalnbError):
     """The command names something that does not exist."""
 
     exit_code = 2
+
+
+class NotConfirmed(UsageError):
+    """A change that nobody has confirmed. Nothing was begun."""
 
 
 class ConfigError(KamalnbError):

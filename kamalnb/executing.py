@@ -94,7 +94,8 @@ class Execution:
             self._ends = [pool.submit(self._one, asked) for asked in self.asked]
             try:
                 left = len(self._ends)
-                while left:
+                # Once it is stopped nobody puts anything any more.
+                while left and not (self._stopped.is_set() and all(end.done() for end in self._ends)):
                     piece = self._next()
                     if isinstance(piece, Output):
                         yield piece

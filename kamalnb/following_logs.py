@@ -22,7 +22,7 @@ from .errors import HostUnreachable, KamalnbError, UsageError
 from .executor import Executor
 from .live import Lines
 from .plan import Selection
-from .reads.logs import version_of
+from .reads.logs import bad_pattern, version_of
 
 WAITING_LINES = 2_000
 """Lines that may wait for the listener before hosts have to wait."""
@@ -53,7 +53,7 @@ class LogLine:
 
 
 class Following:
-    """The lines as they come: iterate, and ``close`` when it is enough (leaving the loop does).
+    """The lines as they come: iterate, and ``close`` when it is enough, from any thread (leaving the loop does, too).
 
     ``problems`` maps hosts that could not be followed to why; where none can be, iterating raises the first.
     """
@@ -70,7 +70,7 @@ class Following:
     def __iter__(self) -> Iterator[LogLine]:
         self._start()
         try:
-            while (batch := self._batch()) is not None:
+            while not self.stopped and (batch := self._batch()) is not None:
                 yield from batch
             if len(self.problems) == len(self._hosts):
                 raise next(iter(self.problems.values()))
@@ -228,8 +228,7 @@ class _Host:
         if self._following.stopped:
             return False
         if result.exited == logs.BAD_PATTERN:
-            said = (self._complaint.strip().splitlines() or ["no reason given"])[-1].removeprefix("grep: ")
-            refused = f"grep on {self.name} does not take this pattern: {said}. Write it otherwise."
+            refused = bad_pattern(self.name, self._complaint)
             return self._problem(UsageError(refused), last=True)
         why = self._why(result.exited, result.stderr)
         if self._connected:

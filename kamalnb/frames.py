@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def frame(table: Table) -> pd.DataFrame:
     """A plain DataFrame with the table's columns, typed also where it is empty.
 
-    ``attrs`` holds ``name``, ``as_of`` (ISO 8601, UTC), ``hosts`` (how many were asked), ``failed`` (host to reason)
-    and ``notes``.
+    ``attrs`` holds ``name``, ``as_of`` (ISO 8601, UTC), ``hosts`` (how many were asked), ``failed`` (host to reason),
+    ``notes``, and ``wide`` (columns that people rarely look at).
     """
     import pandas as pd
 
@@ -24,6 +24,7 @@ def frame(table: Table) -> pd.DataFrame:
     made.attrs = {
         "name": table.name, "as_of": moment(table.as_of).isoformat(), "hosts": table.hosts,
         "failed": dict(table.failed), "notes": list(table.notes),
+        "wide": [column.name for column in table.columns if column.wide],
     }  # fmt: skip
     return made
 
@@ -36,5 +37,5 @@ def _series(column: Column, values: Sequence[Any]) -> pd.Series[Any]:
     if column.kind == "moment":
         # The unit is set, since pandas takes another one where there are no values.
         return pd.Series(pd.to_datetime(pd.Series(values, dtype="float64"), unit="s", utc=True)).dt.as_unit("us")
-    kinds = {"text": "string", "number": "Float64", "count": "Int64", "flag": "boolean"}
+    kinds = {"text": "string", "number": "Float64", "count": "Int64", "bytes": "Int64", "flag": "boolean"}
     return pd.Series(values, dtype=kinds[column.kind])

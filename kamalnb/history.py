@@ -49,12 +49,13 @@ def _rank(old: Old) -> tuple[bool, int, float]:
 def _served(container: Container, now: Container, role: Role, situation: Situation) -> bool:
     """Whether it served before ``now``.
 
-    One that runs beside ``now`` and is younger is what a broken-off boot left in the dark. One that was brought back
-    started later, but was made earlier.
+    One that runs beside ``now``, is younger and never ended is what a broken-off boot left in the dark. One that was
+    brought back started later, but was made earlier; one that a person started again had ended before.
     """
     if container.running and now.running:
         made_later = moment(container.created) > moment(now.created)
-        return not (made_later and moment(container.started) > moment(now.started))
+        first_run = moment(container.finished) == NEVER and not container.restarts
+        return not (first_run and made_later and moment(container.started) > moment(now.started))
     return moment(container.started) > NEVER and not _never_well(container, role, situation)
 
 

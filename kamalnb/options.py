@@ -25,10 +25,10 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "verbose": ("v", "Everything: each command with its exit code and seconds, every column."),
     "quiet": ("q", "Only problems and the closing line."),
     "stop": ("", "Cut, drain and stop them."),
-    "grep": ("g", "Only lines that match this pattern; searched on the host."),
-    "grep_options": ("", "More words for grep, like -i or -A3."),
+    "grep": ("g", "Only lines that match; searched on the host, in the message alone."),
+    "grep_options": ("", "How grep matches: -i -v -w -E -F -P -A3 -B3 -C3 -m3."),
     "timestamps": ("t", "Show Docker's time of each line."),
-    "container_id": ("", "Only this container, also a stopped one."),
+    "container_id": ("", "One container, by id or name, also a stopped one."),
     "follow": ("f", "Go on as lines come, until Ctrl-C."),
     "reuse": ("", "In the container that runs, instead of a new one."),
     "interactive": ("i", "With this terminal, on the first chosen host."),
@@ -37,11 +37,14 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "raw": ("", "Its output as it is; with one host its own exit code."),
     "rolling": ("", "Host after host."),
     "major": ("", "Also to another major version of Traefik."),
-    "lines": ("n", "How many lines of each host."),
+    "lines": ("n", "Lines of each container (logs: 100; with --grep, lines that match) or host (audit: 50)."),
     "since": ("s", "Only what is newer: 42m, 3h, 2d, or a moment like 2026-01-31T13:00:00Z."),
     "command": ("", "The command; as the first word, without the flag."),
     "ci": ("", "Also a workflow for a CI: github."),
     "service": ("", "The app's name. Default: the directory's."),
+    "name": ("", "Its name, or a file; as the first word, without the flag."),
+    "set": ("", "A parameter, NAME=VALUE; may be repeated."),
+    "out": ("", "Where the notebook is left: a directory or a file. Default: runs/."),
     "count": ("", "How many hosts."),
     "ports": ("", "Use ports of 127.0.0.1 instead of loopback addresses."),
     "directory": ("", "Where the lab keeps its files."),
@@ -60,6 +63,8 @@ READS = ("roles", "hosts", "primary", "destination", "config_file", "json", "ver
 """What every task that looks at hosts takes."""
 CHANGES = (*READS, "skip_unreachable", "skip_hooks", "lock_wait", "confirm")
 """What every task that changes hosts takes."""
+OUTPUT = ("json", "verbose", "quiet")
+"""What a task takes that only prints."""
 FILE = ("destination", "config_file", "json", "verbose", "quiet")
 """What a task takes that reads the file alone."""
 NEVER_EMPTY = ("version", "roles", "hosts", "destination", "config_file")

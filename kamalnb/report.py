@@ -5,7 +5,8 @@ No presenter works out a state by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from .events import (
@@ -76,6 +77,8 @@ class Report:
     at: float = 0.0
     cancelling: bool = False
     finished: RunFinished | None = None
+    _places: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False, compare=False)
+    """Where each host's lines are: a thousand hosts tell tens of thousands of events."""
 
     @property
     def ok(self) -> bool:
@@ -93,7 +96,8 @@ class Report:
 
     def line(self, host: str, role: str) -> Line | None:
         """The line of ``role`` on ``host``."""
-        return next((line for line in self.lines if (line.host, line.role) == (host, role)), None)
+        mine = (self.lines[number] for number in (self._places or _places(self.lines)).get(host, ()))
+        return next((line for line in mine if line.role == role), None)
 
     def after(self, event: Event) -> Report:
         """The report once ``event`` has happened."""
@@ -108,6 +112,7 @@ class Report:
                     version=event.version,
                     run_id=event.run_id,
                     lines=lines,
+                    _places=_places(lines),
                 )
             case BatchStarted():
                 return replace(report, batch=event)
@@ -118,7 +123,18 @@ class Report:
             case FactLearned(fact=fact) if not event.role:
                 return _with_version(replace(report, notes=(*report.notes, fact)), fact)
             case _:
-                return replace(report, lines=tuple(_changed(line, event) for line in report.lines))
+                places = self._places or _places(self.lines)
+                changed = list(report.lines)
+                for number in places.get(event.host, ()):
+                    changed[number] = _changed(changed[number], event)
+                return replace(report, lines=tuple(changed), _places=places)
+
+
+def _places(lines: tuple[Line, ...]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for number, line in enumerate(lines):
+        found[line.host] = (*found.get(line.host, ()), number)
+    return found
 
 
 def _with_version(report: Report, fact: Fact) -> Report:

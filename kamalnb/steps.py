@@ -111,6 +111,22 @@ def plan_id(config: Config, file_digest: str, version: str, found: Sequence[Step
     return sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
+def difference(then: Sequence[Step], now: Sequence[Step]) -> str:
+    """What has changed between two plans for one version, in words; told of a plan that is not true any more."""
+    before = {(step.host, step.role): step for step in then}
+    after = {(step.host, step.role): step for step in now}
+    told = [f"{role} on {host} is not in it any more" for host, role in before if (host, role) not in after]
+    told += [f"{role} on {host} is new in it" for host, role in after if then and (host, role) not in before]
+    for where in before.keys() & after.keys():
+        old, new = before[where], after[where]
+        if old.before != new.before:
+            told.append(f"{new.role} on {new.host} serves {new.before or 'nothing'} now, not {old.before or 'nothing'}")
+        elif old.way != new.way:
+            told.append(f"{new.role} on {new.host} needs “{new.way}” now, not “{old.way}”")
+    rest = f"; and {len(told) - 6} more" if len(told) > 6 else ""
+    return "; ".join(sorted(told)[:6]) + rest if told else "the fleet or the file has changed"
+
+
 def target(version: str, found: Sequence[Step], verb: str = "") -> str:
     """What a person types to confirm: ``web@abc``, ``web,jobs@abc``; for other changes ``web@stop``."""
     roles = ",".join(dict.fromkeys(step.role for step in found))

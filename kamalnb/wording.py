@@ -103,6 +103,27 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def ago(value: float) -> str:
+    """How long ago, as exactly as anybody wants to know it."""
+    if value < 60:
+        return f"{value:.0f} s ago"
+    minutes = round(value / 60)
+    return f"{minutes} min ago" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min ago"
+
+
+def who(name: str) -> str:
+    """A performer for a narrow column: an address without its domain."""
+    return name.partition("@")[0] or name
+
+
+def size(value: int) -> str:
+    """Bytes for people."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if value >= unit:
+            return f"{value / unit:.3g} {name}" if value < 100 * unit else f"{value / unit:.0f} {name}"
+    return f"{value} B"
+
+
 def elapsed(line: Line, now: float) -> str:
     """How long a host took, or has been at it; empty where it was not begun."""
     if line.started is None:

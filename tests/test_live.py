@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ssh_server import Place, Sshd, opened, sh, until
+from ssh_server import Place, Sshd, command_line, opened, sh, until
 
 from kamalnb.errors import HostUnreachable
 from kamalnb.live import AfterMark, Lines
@@ -70,14 +72,16 @@ def test_a_lost_connection_ends_what_ran_and_gives_no_exit_code(ssh: SshExecutor
     running = threading.Thread(target=lambda: results.append(ssh.stream("web", sh(script), heard)))
     running.start()
     until(lambda: heard.out)
-    lost = web.sessions()
-    for pid in lost:
-        Path(f"/proc/{pid}").exists()
-    web.hang_up()
+    left = [pid for pid in web.everything() if "sshd" not in command_line(pid)]
+    assert left
+    for pid in web.everything():
+        if "sshd" in command_line(pid):
+            os.kill(pid, signal.SIGKILL)
     running.join(20)
     assert results[0].exited is None
     assert "lost" in results[0].stderr
-    (tmp_path / "beat").unlink(missing_ok=True)
+    until(lambda: not any("date" in command_line(pid) or str(tmp_path) in command_line(pid) for pid in left))
+    (tmp_path / "beat").unlink()
     began = time.monotonic()
     until(lambda: time.monotonic() - began > 0.3)
     assert not (tmp_path / "beat").exists()

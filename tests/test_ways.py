@@ -68,6 +68,11 @@ def test_what_a_broken_off_way_back_left_running_served_before() -> None:
     assert served(container("v0", 0, 1), dark, container("v2", 2), v2="tied", v1="cut") == ("v2", "v1", "v0")
 
 
+def test_one_that_a_person_started_again_served_before() -> None:
+    again = container("v2", 8, created=at(2), finished=at(6), health="unhealthy")
+    assert served(container("v1", 5, created=at(1)), again, v1="tied", v2="cut") == ("v1", "v2")
+
+
 def test_warm_one_served_before() -> None:
     warm = container("v1", 1, health="unhealthy")
     assert served(container("v0", 0, 2), warm, container("v2", 2), v2="tied", v1="cut") == ("v2", "v1", "v0")

@@ -69,4 +69,4 @@ class Plan:
 
     def boot(self, **how: object) -> Rollout:
         """Does it. Raises nothing: a plan that is not true any more ends the rollout before anything is changed."""
-        return self.begin({**how, "plan_id": self.id})  # type: ignore[typeddict-item]
+        return self.begin({**how, "plan_id": self.id, "seen": self.moves})  # type: ignore[typeddict-item]

@@ -77,7 +77,7 @@ def started(change: Change, version: str | None = None) -> Flow[Done]:
             return Done(f"{role.name}: {here} runs already.", {"started": None, "serving": here})
         raise BootError(
             f"{here} serves there already, so {version} was not started.", serving=f"{here} serves, as before.",
-            hint=f"To go over to it with no lost request: invoke rollback {version}. Or first: invoke stop.",
+            hint=f"To go over to it with no lost request: invoke rollback --version={version}. Or first: invoke stop.",
         )  # fmt: skip
     if role.traefik and situation.proxy is None:
         raise BootError(

@@ -32,7 +32,7 @@ def read(options: LogOptions) -> Read:
         columns=COLUMNS,
         look=partial(_look, options),
         missing=lambda scene, why: ({"host": scene.host, "error": why},),
-        whole=lambda answers: in_time(answers.rows),
+        whole=_whole,
         notes=partial(_notes, options),
     )
 
@@ -54,19 +54,27 @@ def version_of(opened: Opened, role: Role) -> str:
     return opened.version or opened.name.removeprefix(f"{role.name_prefix}-").partition("_replaced_")[0]
 
 
-def bad_pattern(failed: CommandFailed, host: str) -> UsageError | None:
-    """What to tell where grep did not take the pattern; None where something else failed."""
-    if failed.result.exited != logs.BAD_PATTERN:
-        return None
-    said = (failed.result.stderr.strip().splitlines() or ["no reason given"])[-1]
-    return UsageError(f"grep on {host} does not take this pattern: {said.removeprefix('grep: ')}. Write it otherwise.")
+def bad_pattern(host: str, printed: str) -> str:
+    """What to tell where grep did not take the pattern; ``printed`` is what it said."""
+    said = (printed.strip().splitlines() or ["no reason given"])[-1].removeprefix("grep: ")
+    return f"grep on {host} does not take this pattern: {said}. Write it otherwise."
+
+
+def _whole(answers: Answers) -> tuple[Row, ...]:
+    """Rows by time. Raises ``UsageError`` where the pattern was refused: the person's to mend, not the host's."""
+    refused = next((row["refused"] for row in answers.rows if row.get("refused")), None)
+    if refused is not None:
+        raise UsageError(refused)
+    return in_time(answers.rows)
 
 
 def _look(options: LogOptions, scene: Scene) -> Flow[tuple[Row, ...]]:
     try:
         results = yield from do(*(logs.read(role, options) for role in scene.roles))
     except CommandFailed as failed:
-        raise bad_pattern(failed, scene.host) or failed from None
+        if failed.result.exited != logs.BAD_PATTERN:
+            raise
+        return ({"host": scene.host, "refused": bad_pattern(scene.host, failed.result.stderr)},)
     rows: list[Row] = []
     for role, result in zip(scene.roles, results, strict=True):
         found = list(_rows(scene.host, role, result.stdout.split("\n")))

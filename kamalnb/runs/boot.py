@@ -15,7 +15,7 @@ from ..events import Event
 from ..plan import Plan, Selection, Version, is_told_by_images, plan, resolve_version
 from ..preflight import Survey
 from ..rollout import FleetFlow, Outcome, rollout
-from ..steps import NOTHING, Origin, Step, marked, plan_id, steps, target, without_done
+from ..steps import NOTHING, Origin, Step, difference, marked, plan_id, steps, target, without_done
 from . import holding
 from .hooks import Hooks
 from .how import How, Stream
@@ -151,7 +151,7 @@ class BootRun:
         if self.how.plan_id and self.how.plan_id != planned.id:
             return (
                 f"the plan {self.how.plan_id} is not what would be done any more (that is {planned.id} now): "
-                "the fleet or the file has changed. Look at a new plan."
+                f"{difference(self.how.seen, planned.steps)}. Look at a new plan."
             )
         if self.project.config.confirm and not self.how.dry_run and self.how.confirm != planned.target:
             said = f"“{self.how.confirm}” is not it" if self.how.confirm else "this fleet asks for confirmation"

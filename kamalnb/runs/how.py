@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from ..events import Event
+from ..steps import Step
 
 Stream = Generator[Event, None, None]
 """Events of a run; the last one is ``RunFinished``."""
@@ -19,7 +20,8 @@ class How:
     ``skip_unreachable`` leaves out hosts that cannot be reached. ``dry_run`` changes nothing. ``force`` boots also
     what serves already. ``lock_wait`` is how many seconds somebody else's lock is waited for. ``skip_hooks`` runs no
     hook. ``confirm`` is what was typed where the file asks for confirmation (``web@abc``). ``message`` goes into the
-    lock. ``plan_id`` is the plan that was looked at: a fleet that has changed since is refused.
+    lock. ``plan_id`` is the plan that was looked at, ``seen`` its steps: a fleet that has changed since is refused, and
+    the refusal says what has changed.
     """
 
     skip_unreachable: bool = False
@@ -30,6 +32,7 @@ class How:
     confirm: str = ""
     message: str = ""
     plan_id: str = ""
+    seen: tuple[Step, ...] = ()
 
 
 class Options(TypedDict, total=False):
@@ -43,3 +46,4 @@ class Options(TypedDict, total=False):
     confirm: str
     message: str
     plan_id: str
+    seen: tuple[Step, ...]

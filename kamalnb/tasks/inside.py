@@ -60,11 +60,13 @@ def execute(
 
     invoke exec --reuse --interactive "bin/rails console"
     """
+    import sys
+
     from ..console.executions import show_execution
 
     asked: dict[str, Any] = {"version": version, "reuse": reuse, "env": tuple(env or ())}
     if interactive:
-        return at.fleet.exec_here(command, detach=detach, **asked)
+        return at.fleet.exec_here(command, tty=sys.stdin.isatty(), detach=detach, **asked)
     return show_execution(at.fleet.exec(command, detach=detach, **asked), at.style, raw=raw)
 
 

@@ -85,6 +85,10 @@ class PretendFleet:
             with host.lock:
                 host.time.pass_by(seconds)
 
+    def is_on_host(self) -> bool:
+        """Whether this thread works for one host."""
+        return getattr(self._here, "host", None) is not None
+
     def now(self) -> float:
         """The time of the host that is furthest on."""
         return max((host.time.now for host in self.hosts.values()), default=0.0)

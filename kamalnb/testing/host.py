@@ -97,7 +97,7 @@ class PretendHost:
         self._count += 1
         image = self.images[reference]
         container = PretendContainer(
-            id=f"{self._count:064x}",
+            id=f"{self._count:012x}{self._count:052x}",
             name=name,
             image=reference,
             app=image.app,
@@ -198,7 +198,7 @@ class PretendHost:
         self._count += 1
         self.images[TRAEFIK] = PretendImage(id="sha256:traefik", app=App(listens_on=(80,)), tags=(TRAEFIK,))
         container = PretendContainer(
-            id=f"{self._count:064x}", name="traefik", image=TRAEFIK, words=_KAMALS_WORDS,
+            id=f"{self._count:012x}{self._count:052x}", name="traefik", image=TRAEFIK, words=_KAMALS_WORDS,
             app=App(listens_on=(80,), exposes=(80,)),
             args=self.traefik.args, labels=CATCH_ALL, networks=dict(self.traefik.networks), pid=1000 + self._count,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +42,26 @@ class _Pace:
         time.sleep(seconds / self.speed)
 
 
+class _PacedClock:
+    """Virtual seconds that last: they run for every host alike, also for one that nobody waits for."""
+
+    def __init__(self, fleet: PretendFleet, speed: float) -> None:
+        self._fleet = fleet
+        self._speed = speed
+        self._began = time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the fleet was made, ``speed`` times as many as really passed."""
+        return (time.monotonic() - self._began) * self._speed
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        """A host's own wait lets its time pass; the fleet's is cut short by ``stop``."""
+        if self._fleet.is_on_host():
+            self._fleet.pass_by(seconds)
+        else:
+            stop.wait(seconds / self._speed)
+
+
 def fleet_of(
     names: tuple[str, ...], fail: Mapping[str, str], serving: str | None, speed: float | None, more: str
 ) -> Fleet:
@@ -59,7 +80,8 @@ def fleet_of(
         host.did.clear()
         host.time.pace = _Pace(speed) if speed else None
     executor = PretendFleet(hosts)
-    return Fleet(connect=lambda project: executor, load=lambda: _project(config), clock=executor.clock)
+    clock = _PacedClock(executor, speed) if speed else executor.clock
+    return Fleet(connect=lambda project: executor, load=lambda: _project(config), clock=clock)
 
 
 def _file(names: tuple[str, ...]) -> str:

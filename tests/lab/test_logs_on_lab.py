@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -60,8 +63,8 @@ class Listener:
     def __init__(self, following: Following) -> None:
         self.lines: list[LogLine] = []
         self.following = following
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
 
     def _listen(self) -> None:
         for line in self.following:
@@ -83,6 +86,7 @@ def listening(shop: Shop, **options: Any) -> Iterator[Listener]:
             yield listener
         finally:
             following.close()
+            listener.thread.join(10)
 
 
 def write(shop: Shop, host: str, version: str, script: str, *words: str) -> None:
@@ -239,6 +243,43 @@ def test_a_follower_that_is_killed_leaves_nothing_on_the_hosts(shop: Shop) -> No
         assert ours(shop, "web-1")
         cut(shop, "web-1")
         listener.following.close()
+    until(nothing_left(shop), "no docker of ours is left", 30.0)
+
+
+FOLLOWER = """
+import sys
+from kamalnb.commands.log_options import LogOptions
+from kamalnb.console import Style
+from kamalnb.console.logs import follow_logs
+from kamalnb.following_logs import follow
+from kamalnb.plan import select
+from kamalnb.project import load
+from kamalnb.ssh import SshExecutor
+project = load(sys.argv[1], None)
+executor = SshExecutor(project.config.ssh, directory=project.root)
+following = follow(executor, project.config, select(project.config), LogOptions(lines=1))
+code = follow_logs(following, project.config.hosts, ("web",), Style())
+executor.close()
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_ctrl_c_and_sigkill_leave_nothing_on_the_hosts(shop: Shop, number: signal.Signals, code: int) -> None:
+    argv = [sys.executable, "-c", FOLLOWER, str(shop.config(**NO_VOLUME))]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        heard = {process.stdout.readline().split(None, 1)[0] for _ in shop.hosts}
+        assert heard == set(shop.hosts)
+        began = time.monotonic()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, out, err) == (code, "", "")
+        assert time.monotonic() - began < 5
+    finally:
+        process.kill()
+        process.communicate()
     until(nothing_left(shop), "no docker of ours is left", 30.0)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -12,29 +10,25 @@ from conftest import MakeShop
 from kamal import Kamal
 from shop import NO_WEBSOCKET, REPOSITORY, Shop, assert_nothing_lost, until
 
-from kamalnb.engine import Engine
 from kamalnb.events import Event, FactLearned, Phase, PhaseEntered
-from kamalnb.flow import Flow
-from kamalnb.flows.returning import way_flow
-from kamalnb.plan import BootPlan
-from kamalnb.rollout import Job, Outcome
-from kamalnb.runs.survey import side_by_side
-from kamalnb.shown import Shown, look
-from kamalnb.ssh import SshExecutor
-from kamalnb.ways import Way, WayBack, undone, ways_back
+from kamalnb.report import Report
+from kamalnb.ways import DOES, Way
 
 HOST = "web-1"
-NO_VOLUME = {"volumes": [], "env": {"clear": {}}}
 
 
 @dataclass(frozen=True)
 class Back:
     """One way back that has ended."""
 
-    way: WayBack
-    outcome: Outcome
+    report: Report
     events: tuple[Event, ...]
     seconds: float
+
+    @property
+    def way(self) -> Way:
+        (note,) = (e.fact.text for e in self.events if isinstance(e, FactLearned) and e.fact.kind == "way")
+        return next(way for way in Way if DOES[way] in note and way is not Way.NOTHING)
 
     @property
     def direction(self) -> str:
@@ -45,52 +39,30 @@ class Back:
 
     @property
     def timed(self) -> str:
-        phases = ", ".join(
-            f"{e.phase} {e.at - self.events[0].at:.2f}" for e in self.events if isinstance(e, PhaseEntered)
-        )
-        return f"{phases}; with both connections {self.seconds:.2f} s"
+        """Seconds from the beginning of the run to the beginning of each phase."""
+        phases = ", ".join(f"{e.phase} {e.at:.2f}" for e in self.events if isinstance(e, PhaseEntered))
+        return f"{phases}, the whole run {self.seconds:.2f}"
 
     def took(self, phase: Phase) -> float:
-        """Seconds until ``phase`` began."""
-        return next(e.at for e in self.events if isinstance(e, PhaseEntered) and e.phase is phase) - self.events[0].at
+        """Seconds from the first look at the host until ``phase`` began."""
+        entered = [e for e in self.events if isinstance(e, PhaseEntered)]
+        return next(e.at for e in entered if e.phase is phase) - entered[0].at
 
 
-def back(shop: Shop, version: str | None = None, **changes: object) -> Back:
-    """Goes back on the one host of ``shop``: to ``version``, or to what served before."""
+def back(shop: Shop, to: str, *, rollback: bool = False, **changes: object) -> Back:
+    """Undoes, which should bring ``to`` back, or rolls back to it. However it ends."""
+    now = shop.version_at(HOST)
+    for load in shop._loads:
+        load.stage(f"back to {to}", order=(now, to))
     fleet = shop.fleet(**changes)
-    project = fleet._project()
-    config, pairs = project.config, fleet._select(project.config).pairs
-    (host, role), executor = pairs[0], SshExecutor(project.config.ssh, secrets=project.secret, directory=project.root)
-    try:
-        began = time.monotonic()
-        shown = run(executor, host, "", look(config, host))[0].value
-        assert isinstance(shown, Shown)
-        versions = {(host, role.name): version} if version else undone((shown,), pairs)
-        (way,) = ways_back((shown,), pairs, versions, config.repository)
-        chosen = BootPlan(
-            host=host, role=role, version=way.version, reference=f"{config.repository}:{way.version}",
-            nonce=secrets.token_hex(16), performer="the tests", run_directory=config.run_directory,
-        )  # fmt: skip
-        for load in shop._loads:
-            load.stage(f"back to {way.version}", order=(way.replaces, way.version) if way.replaces else ())
-        outcome, events = run(executor, host, role.name, way_flow(way, chosen))
-        return Back(way, outcome, events, time.monotonic() - began)
-    finally:
-        executor.close()
-
-
-def run(executor: SshExecutor, host: str, role: str, flow: Flow[object]) -> tuple[Outcome, tuple[Event, ...]]:
-    events: list[Event] = []
-    stream = Engine(executor).drive(side_by_side((Job(host, role, flow),)))
-    while True:
-        try:
-            events.append(next(stream))
-        except StopIteration as stop:
-            return stop.value[0], tuple(events)
+    began = time.monotonic()
+    rollout = fleet.rollback(to) if rollback else fleet.undo()
+    events = tuple(rollout)
+    return Back(rollout.report, events, time.monotonic() - began)
 
 
 def must(found: Back) -> Back:
-    assert found.outcome.ok, found.outcome.error
+    assert found.report.ok, (found.report.finished, found.report.failures)
     return found
 
 
@@ -102,7 +74,7 @@ def served_by(shop: Shop, version: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def shop(make_shop: MakeShop) -> Iterator[Shop]:
+def shop(make_shop: MakeShop) -> Shop:
     return make_shop("back", (HOST,))
 
 
@@ -112,9 +84,11 @@ def test_undo_and_redo_under_load_lose_nothing(shop: Shop) -> None:
     took = []
     with shop.load(NO_WEBSOCKET) as load:
         for version, direction in (("v1", "down"), ("v2", "up"), ("v1", "down"), ("v2", "up")):
-            done = must(back(shop))
-            assert (done.way.way, done.way.version, done.direction) == (Way.START, version, direction)
-            assert done.outcome.value.replaced == ("v2" if version == "v1" else "v1")
+            done = must(back(shop, version))
+            assert (done.way, done.direction) == (Way.START, direction)
+            line = done.report.line(HOST, "web")
+            assert line is not None
+            assert (line.version, line.replaced) == (version, "v2" if version == "v1" else "v1")
             assert done.took(Phase.SOAK) < 10
             served_by(shop, version)
             took.append((direction, done.timed))
@@ -136,9 +110,9 @@ def test_undo_while_the_old_one_is_warm_takes_about_a_second(shop: Shop, newest:
     shop.shell(HOST, f"docker start {shop.name}-web-{old} >/dev/null")
     until(lambda: shop.standing(HOST).containers[f"{shop.name}-web-{old}"] == ("running", "unhealthy"), "it is warm")
     with shop.load(NO_WEBSOCKET) as load:
-        done = must(back(shop))
+        done = must(back(shop, old))
         load.stop()
-    assert (done.way.way, done.way.version) == (Way.SWITCH_BACK, old)
+    assert done.way is Way.SWITCH_BACK
     assert done.direction == ("down" if newest == "v2" else "up")
     served_by(shop, old)
     assert_nothing_lost(load.compare_orders(shop.orders()))
@@ -151,9 +125,9 @@ def test_rollback_to_a_version_that_only_the_registry_has(shop: Shop) -> None:
     shop.must_boot("v1")
     shop.shell(HOST, 'docker rmi --force "$1" >/dev/null 2>&1 || :', f"{REPOSITORY}:two-ports")
     with shop.load(NO_WEBSOCKET) as load:
-        done = must(back(shop, "two-ports"))
+        done = must(back(shop, "two-ports", rollback=True))
         load.stop()
-    assert done.way.way is Way.PULL
+    assert done.way is Way.PULL
     served_by(shop, "two-ports")
     assert_nothing_lost(load.compare_orders(shop.orders()))
 
@@ -163,8 +137,8 @@ def test_rollback_to_a_container_that_is_gone_boots_its_image(shop: Shop) -> Non
     shop.must_boot("v1")
     shop.must_boot("v2")
     shop.shell(HOST, 'docker rm "$1" >/dev/null', f"{shop.name}-web-v1")
-    done = must(back(shop, "v1"))
-    assert done.way.way is Way.BOOT
+    done = must(back(shop, "v1", rollback=True))
+    assert done.way is Way.BOOT
     served_by(shop, "v1")
 
 
@@ -189,13 +163,14 @@ def test_container_that_is_broken_leaves_the_current_one_serving(
         shop.shell(HOST, 'rm "$1"', flag)
         before = shop.standing(HOST)
         with shop.load(NO_WEBSOCKET) as load:
-            done = back(shop, "v3", deploy_timeout=5)
+            done = back(shop, "v3", rollback=True, deploy_timeout=5)
             load.stop()
-        assert done.way.way is Way.START
+        assert done.way is Way.START
         assert done.direction == direction
-        error = done.outcome.error
-        assert "did not stay up" in str(error)
-        assert "v2 serves, as before." in str(error)
+        (failure,) = done.report.failures
+        assert "did not stay up" in failure.error
+        assert failure.serving == "v2 serves, as before."
+        shop.shell(HOST, 'rm "$1"', failure.kept)
         after = shop.standing(HOST)
         assert (after.running, after.serving, after.cords) == (before.running, before.serving, before.cords)
         assert shop.version_at(HOST) == "v2"
@@ -213,11 +188,20 @@ def test_container_of_kamals_comes_back_after_ours(shop: Shop, release: str) -> 
     Kamal(shop, HOST, release, "" if release == "seed" else "100").boot("v1")
     shop.must_boot("v2")
     with shop.load(NO_WEBSOCKET) as load:
-        done = must(back(shop))
-        assert (done.way.way, done.way.version) == (Way.START, "v1")
+        assert must(back(shop, "v1")).way is Way.START
         served_by(shop, "v1")
-        again = must(back(shop))
-        assert (again.way.way, again.way.version) == (Way.START, "v2")
+        assert must(back(shop, "v2")).way is Way.START
         served_by(shop, "v2")
         load.stop()
     assert_nothing_lost(load.compare_orders(shop.orders()))
+
+
+def test_undo_of_the_first_boot_is_refused_before_anything_changes(shop: Shop) -> None:
+    shop.clean()
+    shop.must_boot("v1")
+    before = shop.standing(HOST)
+    done = back(shop, "v1")
+    assert not done.report.ok
+    assert done.report.finished is not None
+    assert "nothing served before v1 for web on web-1" in done.report.finished.sentence
+    assert shop.standing(HOST) == before

@@ -1,0 +1,45 @@
+"""HTML from values: the one place where text becomes HTML, and where it is escaped. Remote text can never be a tag."""
+
+from __future__ import annotations
+
+from html import escape
+
+from ..wording import clean
+
+
+class Html(str):
+    """Text that is HTML already. Only this module makes it."""
+
+    __slots__ = ()
+
+
+_VOID = frozenset({"br", "hr", "input"})
+
+
+def text(value: object) -> Html:
+    """Any value as escaped text, without control characters."""
+    if isinstance(value, Html):
+        return value
+    return Html("\n".join(escape(clean(line)) for line in str(value).split("\n")))
+
+
+def tag(name: str, *inside: object, **attributes: object) -> Html:
+    """An element. ``class_`` is class, ``aria_label`` is aria-label; None and False leave an attribute out."""
+    told = "".join(
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(clean(str(value)))}"')
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
+    if name in _VOID:
+        return Html(f"<{name}{told}>")
+    return Html(f"<{name}{told}>{''.join(map(text, inside))}</{name}>")
+
+
+def joined(*parts: object) -> Html:
+    """Parts one after the other."""
+    return Html("".join(map(text, parts)))
+
+
+def constant(source: str) -> Html:
+    """HTML that is written in this package: style sheets, nothing that came from anywhere."""
+    return Html(source)

@@ -1,0 +1,111 @@
+"""The widgets of a panel: labelled, reachable by keyboard, in the colours of the page."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import ipywidgets
+
+from ..errors import KamalnbError
+from .choices import Seen, destinations
+from .fleet import Fleet
+from .markup import joined, tag
+from .style import styled
+from .view import _row
+from .widget import Picture
+
+_LABEL = {"description_width": "initial"}
+_ALL = "(all)"
+
+
+class Form:
+    """What a panel shows. Holds no decision; every method may be called from any thread."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        roles, hosts, there, name = _known(fleet)
+        self.destination = ipywidgets.Dropdown(
+            description="Destination", options=[("(none)", ""), *((one, one) for one in there)],
+            value=fleet.destination or "", style=_LABEL, layout={"width": "auto"},
+        )  # fmt: skip
+        self.roles = _many("Roles", roles)
+        self.hosts = _many("Hosts", hosts)
+        self.version = ipywidgets.Dropdown(
+            description="Version", options=[("(look first)", "")], style=_LABEL, layout={"width": "30em"}
+        )
+        self.typed = ipywidgets.Text(
+            description="or type one", placeholder="abc1234", style=_LABEL, layout={"width": "22em"}
+        )
+        self.look = ipywidgets.Button(description="Look again", layout={"width": "auto"})
+        self.plan = ipywidgets.Button(description="Plan", button_style="primary", layout={"width": "auto"})
+        self.undo = ipywidgets.Button(description="Undo", button_style="warning", layout={"width": "auto"})
+        self.table, self.stage = Picture(), ipywidgets.VBox([])
+        self._status = Picture()
+        self._code = ipywidgets.HTML()
+        head = ipywidgets.HTML(str(styled(tag("div", tag("span", name, class_="kn-title"), class_="kn-top"))))
+        version = ipywidgets.VBox([self.version, self.typed, _row(self.look, self.plan, self.undo)])
+        top = [self.destination] if there else []
+        choose = ipywidgets.HBox(
+            [*([self.roles] if len(roles) > 1 else []), self.hosts, version],
+            layout={"flex_flow": "row wrap", "align_items": "flex-start"},
+        )
+        self.widget = ipywidgets.VBox(
+            [head, *top, choose, self._status.widget, self.stage, self.table.widget, self._code]
+        )
+        self.show_code([])
+
+    def chosen_roles(self) -> list[str]:
+        """The roles that are marked; none for all of them."""
+        return [one for one in self.roles.value if one]
+
+    def chosen_hosts(self) -> list[str]:
+        """The hosts that are marked; none for all of them."""
+        return [one for one in self.hosts.value if one]
+
+    def chosen_version(self) -> str:
+        """What was typed, else what was picked."""
+        return str(self.typed.value).strip() or str(self.version.value or "")
+
+    def show_seen(self, seen: Seen) -> None:
+        """Hosts with what serves there, versions with where they are; what is chosen stays chosen."""
+        hosts, version = self.hosts.value, self.version.value
+        labels = [(f"{host}   {told}", host) for host, told in seen.serving.items()]
+        self.hosts.options = [(_ALL, ""), *labels]
+        self.hosts.value = [one for one in hosts if not one or one in seen.serving]
+        self.hosts.rows = min(10, max(4, len(labels) + 1))
+        found = seen.versions()
+        self.version.options = found or [("(none found: type one)", "")]
+        if version in [value for _label, value in found]:
+            self.version.value = version
+
+    def say(self, text: str, meaning: str = "") -> None:
+        """The line that tells what is going on, also to screen readers."""
+        self._status.line(text, meaning)
+        self.look.disabled = self.plan.disabled = meaning == "busy"
+
+    def show_code(self, lines: list[str]) -> None:
+        """What was done, as code to be copied into a runbook."""
+        text = "\n".join(lines) or "# each action shows its line here"
+        code = tag("pre", text, class_="kn-log", tabindex="0", aria_label="The same as code")
+        self._code.value = str(styled(joined(tag("span", "The same as code", class_="kn-soft"), code)))
+
+
+def _many(name: str, words: list[str]) -> Any:
+    return ipywidgets.SelectMultiple(
+        description=name, options=[(_ALL, ""), *((word, word) for word in words)], value=[""],
+        rows=min(8, max(4, len(words) + 1)), style=_LABEL, layout={"width": "auto", "min_width": "15em"},
+    )  # fmt: skip
+
+
+def _known(fleet: Fleet) -> tuple[list[str], list[str], list[str], str]:
+    """Roles, hosts and destinations by the file, and the service's name; the file may have mistakes."""
+    try:
+        project = fleet._project()
+        pairs = fleet._select(project.config).pairs
+    except KamalnbError as error:
+        return [], [], [], str(error)
+    roles = list(dict.fromkeys(role.name for _host, role in pairs))
+    hosts = list(dict.fromkeys(host for host, _role in pairs))
+    with contextlib.suppress(OSError):
+        return roles, hosts, destinations(project), f"{project.config.service}, {len(hosts)} hosts"
+    return roles, hosts, [], str(project.config.service)

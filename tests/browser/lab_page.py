@@ -1,0 +1,143 @@
+"""A notebook in JupyterLab as a person uses it: cells, keys, what stands below them, the file on the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+CHROMIUM = os.environ.get("KAMALNB_CHROMIUM", "/usr/bin/chromium")
+PATIENCE = 60_000
+
+
+@dataclass(frozen=True)
+class Lab:
+    url: str
+    token: str
+    root: Path
+
+    def api(self, path: str, method: str = "GET") -> Any:
+        request = urllib.request.Request(f"{self.url}/api/{path}", method=method)  # noqa: S310
+        request.add_header("Authorization", f"token {self.token}")
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def kernel_of(self, name: str) -> str:
+        return next(one["kernel"]["id"] for one in self.api("sessions") if one["path"] == name)
+
+    def interrupt(self, name: str) -> None:
+        self.api(f"kernels/{self.kernel_of(name)}/interrupt", "POST")
+
+
+class Notebook:
+    def __init__(self, lab: Lab, browser: Any, name: str, *, width: int = 1200, height: int = 900) -> None:
+        self.lab = lab
+        self.name = re.sub(r"[^A-Za-z0-9]", "", name)[-40:]
+        self.file = lab.root / f"{self.name}.ipynb"
+        self.context = browser.new_context(viewport={"width": width, "height": height})
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+
+    def open(self, *cells: str) -> Notebook:
+        """Writes the notebook and opens it."""
+        python = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        cells_of = [new_code_cell(cell) for cell in cells]
+        nbformat.write(new_notebook(cells=cells_of, metadata={"kernelspec": python}), self.file)
+        self._visit()
+        return self
+
+    def _visit(self) -> None:
+        url = f"{self.lab.url}/lab/workspaces/{self.name}/tree/{self.file.name}?reset&token={self.lab.token}"
+        self.page.goto(url)
+        self.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+        self.page.locator(".jp-NotebookPanel-toolbar").wait_for()
+        self.until(self._has_kernel, "a kernel that is ready")
+
+    def _has_kernel(self) -> bool:
+        return bool(
+            self.page.evaluate("() => !!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')")
+        )
+
+    def cell(self, number: int) -> Any:
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(number)
+
+    def output(self, number: int) -> Any:
+        return self.cell(number).locator(".jp-OutputArea").first
+
+    def start(self, number: int) -> None:
+        """Runs a cell; does not wait for its end. Once more where the notebook was not ready for keys yet."""
+        prompt = self.cell(number).locator(".jp-InputPrompt").first
+        before = prompt.inner_text()
+        for _try in range(5):
+            self.cell(number).locator(".cm-content").first.click()
+            self.page.keyboard.press("Control+Enter")
+            for _look in range(15):
+                if prompt.inner_text() != before:
+                    return
+                self.page.wait_for_timeout(200)
+
+    def run(self, number: int) -> None:
+        """Runs a cell and waits for its end."""
+        self.start(number)
+        self.until(lambda: self.is_done(number), f"the end of cell {number}")
+
+    def append(self, source: str) -> None:
+        """One more cell at the end."""
+        last = self.page.locator(".jp-Notebook .jp-Cell").count() - 1
+        self.cell(last).locator(".cm-content").first.click()
+        self.page.keyboard.press("Escape")
+        self.page.keyboard.press("b")
+        self.page.locator(".jp-Notebook .jp-Cell").nth(last + 1).wait_for()
+        self.cell(last + 1).locator(".cm-content").first.click()
+        self.page.keyboard.insert_text(source)
+
+    def is_done(self, number: int) -> bool:
+        prompt = self.cell(number).locator(".jp-InputPrompt").first.inner_text()
+        return bool(re.fullmatch(r"\[\d+\]:?", prompt.strip()))
+
+    def until(self, holds: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+            self.page.wait_for_timeout(100)
+
+    def save(self) -> None:
+        before = self.file.stat().st_mtime_ns
+        self.page.keyboard.press("Control+s")
+        self.until(lambda: self.file.stat().st_mtime_ns != before and self._is_whole(), "the saved file")
+
+    def _is_whole(self) -> bool:
+        try:
+            return bool(json.loads(self.file.read_text()))
+        except ValueError:
+            return False
+
+    def reload(self) -> None:
+        self.page.reload()
+        self.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+
+    def dark(self) -> None:
+        self.page.evaluate(
+            "() => window.jupyterapp?.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
+        )
+        self.page.wait_for_timeout(500)
+
+    def saved(self, number: int) -> list[dict[str, Any]]:
+        """The outputs of a cell as they are in the file."""
+        return [dict(output) for output in nbformat.read(self.file, as_version=4).cells[number].outputs]
+
+    def close(self) -> None:
+        self.context.close()
+        for session in self.lab.api("sessions"):
+            if session["path"] == self.file.name:
+                self.lab.api(f"sessions/{session['id']}", "DELETE")

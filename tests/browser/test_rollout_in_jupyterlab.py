@@ -1,0 +1,151 @@
+"""Rollouts in JupyterLab, as a person does them: by mouse, by keyboard, over a page that is loaded again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lab_page import Notebook
+
+FLEET = "import kamalnb as kn\nfleet = kn.pretend({hosts}, speed={speed})"
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def opened(notebook: Notebook, *cells: str, hosts: int = 3, speed: float = 5.0) -> Notebook:
+    notebook.open(FLEET.format(hosts=hosts, speed=speed), *cells)
+    for number in range(len(cells) + 1):
+        notebook.run(number)
+    return notebook
+
+
+def confirm(notebook: Notebook, target: str = "web@v2", hosts: int = 3) -> None:
+    box = notebook.page.get_by_role("textbox", name=f"Type {target} to boot {hosts} hosts:")
+    box.fill(target)
+    box.press("Enter")
+
+
+def ended(notebook: Notebook, number: int) -> bool:
+    return notebook.output(number).locator(".kn-card").count() > 0
+
+
+def looks_like(name: str, snapshot: str) -> None:
+    file = GOLDEN / f"{name}.txt"
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(snapshot + "\n")
+        pytest.fail(f"{file} was written: look at it, and run again")
+    assert snapshot.strip() == file.read_text().strip()
+
+
+def test_run_all_begins_nothing_and_the_typed_word_does(notebook: Notebook) -> None:
+    opened(notebook, "run = fleet.plan('v2').boot()", "str(run.state)")
+    assert "waiting for confirmation" in notebook.output(2).inner_text()
+    looks_like("waiting", notebook.output(1).aria_snapshot())
+    button = notebook.page.get_by_role("button", name="Boot")
+    assert button.is_disabled()
+    confirm(notebook)
+    notebook.page.get_by_role("progressbar", name="boot app v2 on 3 hosts").wait_for()
+    assert notebook.page.get_by_role("button", name="Cancel").is_visible()
+    notebook.run(2)  # the kernel is free meanwhile
+    assert "running" in notebook.output(2).inner_text()
+    notebook.until(lambda: ended(notebook, 1), "the record")
+    assert "v2 serves on web-1, web-2, web-3 instead of v1" in notebook.output(1).inner_text()
+
+
+def test_the_saved_cell_holds_the_record_and_no_widget(notebook: Notebook) -> None:
+    opened(notebook, "run = fleet.plan('v2').boot()")
+    confirm(notebook)
+    notebook.until(lambda: ended(notebook, 1), "the record")
+    notebook.save()
+    (output,) = notebook.saved(1)
+    assert "application/vnd.jupyter.widget-view+json" not in output["data"]
+    assert "v2 serves on web-1, web-2, web-3" in output["data"]["text/plain"]
+    assert "v2 serves on web-1, web-2, web-3" in output["data"]["text/html"]
+
+
+def test_cancel_while_it_runs_takes_everything_back(notebook: Notebook) -> None:
+    opened(notebook, "run = fleet.plan('v2').boot()", "fleet.versions().version.tolist()", speed=1.0)
+    confirm(notebook)
+    notebook.page.get_by_role("button", name="Cancel").click()
+    notebook.until(lambda: ended(notebook, 1), "the record")
+    assert "stopped" in notebook.output(1).inner_text()
+    notebook.run(2)
+    assert "['v1', 'v1', 'v1']" in notebook.output(2).inner_text()
+
+
+def test_double_click_on_boot_begins_once(notebook: Notebook) -> None:
+    opened(notebook, "run = fleet.plan('v2').boot()", "list(run.events.event).count('RunStarted')")
+    notebook.page.get_by_role("textbox", name="Type web@v2").fill("web@v2")
+    notebook.page.get_by_role("button", name="Boot").dblclick()
+    notebook.until(lambda: ended(notebook, 1), "the record")
+    notebook.run(2)
+    assert notebook.output(2).inner_text().strip().endswith("1")
+
+
+def test_by_keyboard_alone(notebook: Notebook) -> None:
+    opened(notebook, "run = fleet.plan('v2').boot()", speed=2.0)
+    page = notebook.page
+    page.locator("body").click(position={"x": 5, "y": 5})
+    focused = "() => document.activeElement.getAttribute('placeholder') || document.activeElement.textContent"
+    page.get_by_role("textbox", name="Type web@v2").focus()
+    page.keyboard.type("web@v2")
+    notebook.until(lambda: page.get_by_role("button", name="Boot").is_enabled(), "a button that can be pressed")
+    page.keyboard.press("Tab")
+    assert page.evaluate(focused) == "Boot"
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Cancel").wait_for()
+    page.get_by_role("button", name="Cancel").focus()
+    page.keyboard.press("Enter")
+    notebook.until(lambda: ended(notebook, 1), "the record")
+    assert "stopped" in notebook.output(1).inner_text()
+
+
+def test_page_that_is_loaded_again_in_mid_run_goes_on_and_says_how_to_keep_the_record(notebook: Notebook) -> None:
+    opened(notebook, "plan = fleet.plan('v2')", "run = plan.boot()", speed=0.7)
+    confirm(notebook)
+    notebook.page.get_by_role("progressbar").wait_for()
+    notebook.save()
+    notebook.reload()
+    notebook.page.get_by_role("progressbar", name="boot app v2 on 3 hosts").wait_for()
+    notebook.page.get_by_text("run the cell once more to keep the record").wait_for()
+    notebook.start(2)
+    notebook.until(lambda: "run the cell once more" not in notebook.output(2).inner_text(), "the record")
+    notebook.save()
+    assert "v2 serves on web-1, web-2, web-3" in notebook.saved(2)[0]["data"]["text/plain"]
+
+
+def test_click_while_the_kernel_is_busy_is_not_lost(notebook: Notebook) -> None:
+    opened(notebook, "run = fleet.plan('v2').boot()", "import time; time.sleep(2)")
+    notebook.page.get_by_role("textbox", name="Type web@v2").fill("web@v2")
+    notebook.until(lambda: notebook.page.get_by_role("button", name="Boot").is_enabled(), "a button to press")
+    notebook.start(2)
+    notebook.page.get_by_role("button", name="Boot").click()
+    notebook.until(lambda: ended(notebook, 1), "the record")
+    assert "v2 serves on web-1, web-2, web-3" in notebook.output(1).inner_text()
+
+
+def test_interrupt_of_wait_is_a_cancel(notebook: Notebook) -> None:
+    opened(notebook, "run = fleet.plan('v2').boot(confirm='web@v2')", speed=0.5)
+    notebook.page.get_by_role("progressbar").wait_for()
+    notebook.append("run.wait()")
+    notebook.start(2)
+    notebook.page.wait_for_timeout(1500)
+    notebook.lab.interrupt(notebook.file.name)
+    notebook.until(lambda: ended(notebook, 1), "the record")
+    assert "stopped" in notebook.output(1).inner_text()
+    notebook.until(lambda: "RolloutFailed" in notebook.output(2).inner_text(), "the error")
+
+
+def test_table_is_searched_and_sorted_and_marks_meaning_by_words(notebook: Notebook) -> None:
+    opened(notebook, "kn.show(fleet.containers)")
+    output = notebook.output(1)
+    output.get_by_role("searchbox", name="Search").fill("web-2")
+    notebook.until(lambda: output.locator("tbody tr:visible").count() == 1, "one row")
+    assert "1 of 3 rows" in output.inner_text()
+    output.get_by_role("searchbox", name="Search").fill("")
+    head = output.get_by_role("button", name="host")
+    head.click()
+    head.click()
+    assert output.locator("tbody tr").first.inner_text().startswith("web-3")
+    assert output.locator("th[aria-sort=descending]").count() == 1
+    looks_like("table", "\n".join(output.aria_snapshot().splitlines()[:14]))

@@ -310,6 +310,6 @@ def _failed(at: float, job: Job, error: KamalnbError) -> events.HostFailed:
     if isinstance(error, BootError):
         return events.HostFailed(
             at=at, host=job.host, role=job.role, phase=phase, error=error.why, kind=kind, serving=error.serving,
-            hint=error.hint, log=error.log, health=error.health, kept=error.kept,
+            hint=error.hint, log=error.log, health=error.health, kept=error.kept, begun=True,
         )  # fmt: skip
-    return events.HostFailed(at=at, host=job.host, role=job.role, phase=phase, error=str(error), kind=kind)
+    return events.HostFailed(at=at, host=job.host, role=job.role, phase=phase, error=str(error), kind=kind, begun=True)

@@ -163,7 +163,10 @@ class HostDone(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFailed(Event):
-    """One role on one host did not boot. ``serving`` says what serves there now."""
+    """One role on one host did not boot, or was not changed. ``serving`` says what serves there now.
+
+    ``begun``: something may have been changed there, though there are no phases to tell how much.
+    """
 
     phase: Phase | None
     error: str
@@ -173,6 +176,7 @@ class HostFailed(Event):
     log: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
     kept: str = ""
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -246,14 +246,17 @@ def ending(report: Report, called: Called = Called()) -> Iterator[Told]:
 
 
 def failed(failures: tuple[HostFailed, ...], called: Called = Called()) -> Iterator[Told]:
-    """One failure (of several roles on a host, where they share it) from why to what to do."""
+    """One failure (of several roles and hosts, where they share it) from why to what to do."""
     first = failures[0]
-    roles = ", ".join(dict.fromkeys(failure.role for failure in failures))
+    roles = ", ".join(dict.fromkeys(failure.role for failure in failures if failure.role))
+    hosts = some(tuple(dict.fromkeys(failure.host for failure in failures)), "hosts")
+    who = f"{roles} on {hosts}" if roles else hosts
     where = f" in {first.phase}" if first.phase is not None else ""
     said, *more = first.error.splitlines() or [""]
     why, what = (said, first.hint) if first.hint or more else advice(said)
     why = clean(called.spelled(why.removeprefix(f"{first.host}: ")))
-    yield Told("problem", f"✗ {roles} on {first.host} {f'failed{where}' if where else 'cannot be used'}: {why}")
+    how = f"failed{where}" if where or first.begun else "cannot be used"
+    yield Told("problem", f"✗ {who} {how}: {why}")
     for line in more:
         yield Told("verbatim", f"    {clean(line.strip())}")
     if first.serving:
@@ -289,8 +292,14 @@ def _listed(heading: str, lines: tuple[str, ...]) -> Iterator[Told]:
 
 
 def _alike(failures: tuple[HostFailed, ...]) -> Iterator[tuple[HostFailed, ...]]:
-    groups: dict[tuple[str, str], list[HostFailed]] = {}
+    """Failures of a host's roles that have one reason, together; of a whole fleet too, where all else is alike."""
+    of_host: dict[tuple[str, str], list[HostFailed]] = {}
     for failure in failures:
-        groups.setdefault((failure.host, failure.error), []).append(failure)
-    for group in groups.values():
-        yield tuple(group)
+        of_host.setdefault((failure.host, failure.error), []).append(failure)
+    groups: dict[object, list[HostFailed]] = {}
+    for (host, error), found in of_host.items():
+        first = found[0]
+        roles = tuple(failure.role for failure in found)
+        told = (roles, error.removeprefix(f"{host}: "), first.phase, first.begun, first.serving, first.hint)
+        groups.setdefault((first.host, *told) if first.log or first.kept else told, []).extend(found)
+    yield from map(tuple, groups.values())

@@ -141,7 +141,6 @@ def test_hosts_where_nothing_served_before_are_refused_each_by_name() -> None:
     hosts = fleet(web_1=("v1", "v2"), web_2=("v2",), web_3=("v2",))
     with pytest.raises(UsageError, match=r"web on web-2, web on web-3.*invoke rollback") as refused:
         goes_back(hosts)
-    assert "Nothing was changed" in str(refused.value)
     assert "web-1" not in str(refused.value)
 
 

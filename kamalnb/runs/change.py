@@ -121,7 +121,7 @@ class ChangeRun:
         failed = [outcome for outcome in outcomes if not outcome.ok]
         not_begun = len(self._jobs(hosts, fence)) - len(outcomes)
         ok = not failed and not not_begun
-        yield finished(engine, ok, self._sentence(engine, outcomes, failed, not_begun), _code(failed))
+        yield finished(engine, ok, self._sentence(engine, outcomes, failed, not_begun), _code(outcomes, failed))
 
     def _flow(self, hosts: tuple[str, ...], fence: tuple[str, str] | None) -> FleetFlow:
         batches = [(host,) for host in hosts] if self._work.rolling else [hosts]
@@ -171,6 +171,7 @@ def _name(outcome: Outcome) -> str:
     return f"{outcome.job.role} on {outcome.job.host}" if outcome.job.role else outcome.job.host
 
 
-def _code(failed: list[Outcome]) -> int:
+def _code(outcomes: tuple[Outcome, ...], failed: list[Outcome]) -> int:
+    """The failures' own code where nothing was changed anywhere, else 1."""
     codes = {outcome.error.exit_code for outcome in failed if outcome.error is not None}
-    return codes.pop() if len(codes) == 1 else 1
+    return codes.pop() if len(codes) == 1 and len(failed) == len(outcomes) else 1

@@ -1,4 +1,4 @@
-"""A short soak: nothing that must hold is broken, and no request is lost. ``invoke soak --minutes=`` is the long one."""
+"""A short soak: nothing that must hold is broken, no request is lost. ``invoke soak --minutes=`` is the long one."""
 
 from __future__ import annotations
 

@@ -50,6 +50,9 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "directory": ("", "Where the lab keeps its files."),
     "host": ("", "A host's name; as the first word, without the flag."),
     "lab": ("", "The tests on the lab's real hosts too."),
+    "minutes": ("", "How long rounds begin. Default: 5, where --rounds is not given."),
+    "rounds": ("", "How many rounds."),
+    "seed": ("", "The seed of an earlier run, to play its rounds again."),
     "quick": ("", "Stop at the first failure."),
 }
 LISTS = ("roles", "hosts", "env", "set")

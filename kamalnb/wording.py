@@ -69,7 +69,10 @@ class Called:
 
 def clean(text: str) -> str:
     """``text`` without what could steer a terminal: hosts print what they like."""
-    return "".join(c if c.isprintable() or c == "\t" else "?" for c in text.rstrip())
+    text = text.rstrip()
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\t" else "?" for c in text)
 
 
 def spoken(line: str) -> str:

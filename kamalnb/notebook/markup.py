@@ -20,19 +20,25 @@ def text(value: object) -> Html:
     """Any value as escaped text, without control characters."""
     if isinstance(value, Html):
         return value
-    return Html("\n".join(escape(clean(line)) for line in str(value).split("\n")))
+    told = str(value)
+    if told.isprintable():
+        return Html(escape(told))
+    return Html("\n".join(escape(clean(line)) for line in told.split("\n")))
 
 
 def tag(name: str, *inside: object, **attributes: object) -> Html:
     """An element. ``class_`` is class, ``aria_label`` is aria-label; None and False leave an attribute out."""
     told = "".join(
-        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(clean(str(value)))}"')
-        for key, value in attributes.items()
-        if value is not None and value is not False
+        [_attribute(key, value) for key, value in attributes.items() if value is not None and value is not False]
     )
     if name in _VOID:
         return Html(f"<{name}{told}>")
     return Html(f"<{name}{told}>{''.join(map(text, inside))}</{name}>")
+
+
+def _attribute(key: str, value: object) -> str:
+    name = key.rstrip("_").replace("_", "-")
+    return f" {name}" if value is True else f' {name}="{escape(clean(str(value)))}"'
 
 
 def joined(*parts: object) -> Html:

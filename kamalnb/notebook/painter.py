@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 
 from .history import History
 from .settings import options
 
-IDLE = 1.0
+IDLE = 0.18
 """Seconds after which a picture is painted though nothing happened: clocks run on."""
 
 
@@ -30,10 +31,12 @@ class Painter:
     def _run(self) -> None:
         seen = -1
         while not self._history.ended:
-            seen = self._history.wait_for_more(seen, IDLE)
+            least = 1 / (self._rate or options.frames)
+            begun = time.monotonic()
+            seen = self._history.wait_for_more(seen, max(IDLE, least))
             self._safely(self._paint)
             self.frames += 1
-            self._pause.wait(1 / (self._rate or options.frames))
+            self._pause.wait(max(0.0, least - (time.monotonic() - begun)))
         self._safely(self._end)
 
     def _safely(self, action: Callable[[], None]) -> None:

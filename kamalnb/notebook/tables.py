@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from ..wording import clean
 from .grid import SYMBOLS, Cell, Grid, Head
@@ -24,6 +25,7 @@ def notes_html(notes: tuple[str, ...]) -> Html:
     return joined(*(_note(note) for note in notes))
 
 
+@lru_cache(maxsize=512)
 def badge(word: str, meaning: str) -> Html:
     """A word with its symbol; the colour is the symbol's alone, so that words are readable on any ground."""
     if not meaning:

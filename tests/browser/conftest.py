@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -64,7 +65,10 @@ def running(home: Path, program: str, *more: str) -> Iterator[Lab]:
         f"--LabApp.app_settings_dir={home / 'lab' / 'settings'}", "--LabApp.news_url=", *more,
     ]  # fmt: skip
     log = (home / "log").open("w")
-    process = subprocess.Popen(argv, env=env, cwd=root, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    process = subprocess.Popen(
+        argv, env=env, cwd=root, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        preexec_fn=_ends_with_us if sys.platform == "linux" else None,
+    )  # fmt: skip
     try:
         wait_for(port, process, home / "log")
         yield Lab(f"http://127.0.0.1:{port}", TOKEN, root)
@@ -77,6 +81,10 @@ def running(home: Path, program: str, *more: str) -> Iterator[Lab]:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         log.close()
+
+
+def _ends_with_us() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: also where this run is killed
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:

@@ -64,7 +64,7 @@ def test_the_saved_cell_holds_the_record_and_no_widget(notebook: Notebook) -> No
 
 
 def test_cancel_while_it_runs_takes_everything_back(notebook: Notebook) -> None:
-    opened(notebook, "run = fleet.plan('v2').boot()", "fleet.versions().version.tolist()", speed=1.0)
+    opened(notebook, "run = fleet.plan('v2').boot()", "fleet.versions().version.tolist()", speed=0.15)
     confirm(notebook)
     notebook.page.get_by_role("button", name="Cancel").click()
     notebook.until(lambda: ended(notebook, 1), "the record")
@@ -83,7 +83,7 @@ def test_double_click_on_boot_begins_once(notebook: Notebook) -> None:
 
 
 def test_by_keyboard_alone(notebook: Notebook) -> None:
-    opened(notebook, "run = fleet.plan('v2').boot()", speed=2.0)
+    opened(notebook, "run = fleet.plan('v2').boot()", speed=0.15)
     page = notebook.page
     page.locator("body").click(position={"x": 5, "y": 5})
     focused = "() => document.activeElement.getAttribute('placeholder') || document.activeElement.textContent"
@@ -125,7 +125,7 @@ def test_click_while_the_kernel_is_busy_is_not_lost(notebook: Notebook) -> None:
 
 
 def test_interrupt_of_wait_is_a_cancel(notebook: Notebook) -> None:
-    opened(notebook, "run = fleet.plan('v2').boot(confirm='web@v2')", speed=0.5)
+    opened(notebook, "run = fleet.plan('v2').boot(confirm='web@v2')", speed=0.1)
     notebook.page.get_by_role("progressbar").wait_for()
     notebook.append("run.wait()")
     notebook.start(2)

@@ -97,7 +97,14 @@ def test_the_table_of_commands_is_that_of_the_tasks() -> None:
 
 
 def test_every_task_is_a_verb_of_the_fleet_too() -> None:
-    words = {name.partition(".")[0] for name in ns.task_names} - {"lab", "config", "init", "setup", "runbook", "notebook"}
+    words = {name.partition(".")[0] for name in ns.task_names} - {
+        "lab",
+        "config",
+        "init",
+        "setup",
+        "runbook",
+        "notebook",
+    }
     verbs = {name for name in dir(Fleet) if not name.startswith("_")}
     same = {"version": "versions", "audit": "audit", "details": "containers", "prune": "prune", "server": "bootstrap"}
     same |= {"env": "push_env", "registry": "login", "stale-containers": "stale_containers", "lock": "lock"}

@@ -494,3 +494,14 @@ def test_deploy_that_is_cancelled_before_the_switch_leaves_what_served(make: Mak
     assert exits.of(rollout.report) == exits.STOPPED
     assert scene.running in ({"web-1": ["v1"]}, {"web-1": ["v2"]})
     assert scene.hosts["web-1"].serving in ("v1", "v2")
+
+
+def test_checkout_that_knows_fewer_hosts_than_the_last_boot_is_said(make: Make) -> None:
+    scene = make(2)
+    assert seen(scene.fleet.boot("v2"))[1].ok
+    project = scene.fleet._project()
+    (web,) = project.config.roles
+    fewer = replace(project, config=replace(project.config, roles=(replace(web, hosts=("web-1",)),)))
+    told, report = seen(replace(scene.fleet, load=lambda: fewer).boot("v3"))
+    sentence = "Your file knows 1 host, the last boot 2: this checkout may be stale. Pull before you boot."
+    assert (report.ok, list(facts(told)).count(sentence)) == (True, 1)

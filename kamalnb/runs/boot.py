@@ -15,7 +15,19 @@ from ..events import Event
 from ..plan import Plan, Selection, Version, is_told_by_images, plan, resolve_version
 from ..preflight import Survey
 from ..rollout import FleetFlow, Outcome, rollout
-from ..steps import NOTHING, Origin, Step, difference, marked, plan_id, steps, target, without_done
+from ..steps import (
+    NOTHING,
+    Origin,
+    Step,
+    difference,
+    hosts_of_last_boot,
+    marked,
+    plan_id,
+    stale_checkout,
+    steps,
+    target,
+    without_done,
+)
 from . import holding
 from .hooks import Hooks
 from .how import How, Stream
@@ -99,6 +111,9 @@ class BootRun:
         )  # fmt: skip
         if surveys is None or not (yield from self.looked(engine, surveys)):
             return None
+        seen = tuple(one for survey in surveys for one in survey.containers)
+        if stale := stale_checkout(len(config.hosts), hosts_of_last_boot(config.roles, seen)):
+            yield note(engine, stale, warning=True)
         decided = self.decided(surveys)
         said = decided.sentence or f"version {decided.name}"
         self.hooks.version = decided.name

@@ -97,7 +97,9 @@ class Deployed:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     def image(self, host: str, tag: str) -> str:
-        return self.shop.shell(host, 'docker image inspect --format "{{.Id}}" "$1" 2>/dev/null || :', f"{IMAGE}:{tag}")
+        return self.shop.shell(
+            host, 'docker image inspect --format "{{.Id}}" "$1" 2>/dev/null || :', f"{IMAGE}:{tag}"
+        ).strip()
 
     def container(self, host: str) -> str:
         """The id of the one container that runs."""

@@ -124,7 +124,7 @@ class Result:
 
 
 def quote(word: str) -> str:
-    """``word`` as one shell word. NUL and the lone carriage return cannot be passed: ValueError."""
+    """``word`` as one shell word, whatever is in it. NUL alone cannot be passed: ValueError."""
     if "\0" in word:
         raise ValueError("a word with a NUL character cannot be passed to a shell")
     return shlex.quote(word)

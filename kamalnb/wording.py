@@ -87,6 +87,7 @@ def spoken(line: str) -> str:
 
 def short(version: str) -> str:
     """A version that fits a column: commit hashes as Kamal shortens them, other long ones cut."""
+    version = clean(version)  # it may come from a label
     if re.fullmatch(r"[0-9a-f]{40}", version):
         return abbreviated(version)
     hashed, dirty, _rest = version.partition("_uncommitted_")
@@ -155,7 +156,7 @@ def doing(line: Line) -> str:
         case State.DONE:
             return clean(line.doing)
         case State.FAILED | State.UNTOUCHED:
-            return clean(line.failure.error.splitlines()[0]) if line.failure else ""
+            return clean((line.failure.error.splitlines() or [""])[0]) if line.failure else ""
         case State.RUNNING:
             return spoken(line.doing) or (PHASES[line.phase] if line.phase else "")
         case _:
@@ -219,7 +220,7 @@ def standing(line: Line) -> str:
         case State.WAITING:
             return f"{who}: not begun"
         case State.BOOTED:
-            return f"{who}: {line.serving} serves"
+            return f"{who}: {clean(line.serving)} serves"
         case State.DONE:
             return f"{who}: {clean(line.doing)}"
         case State.FAILED | State.UNTOUCHED:

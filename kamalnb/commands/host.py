@@ -41,7 +41,8 @@ k_inspect() {
   done
 }"""
 
-# What runs, what is of a service, and Traefik, whatever their state: two Docker calls for all of it.
+# What runs, what is of a service, and Traefik, whatever their state: two Docker calls for all of it. A stranger's label
+# may have line ends in it: what does not begin with an id is no row.
 CENSUS = """\
 k_census() {
   k_try=0
@@ -49,6 +50,7 @@ k_census() {
     k_all=$(docker ps --all --no-trunc --format '{{.ID}} {{.State}} {{.Names}} {{.Label "service"}}') || return 1
     k_ids=
     while read -r k_id k_st k_name k_svc; do
+      case $k_id in *[!0-9a-f]*) continue ;; esac
       case "$k_st $k_name $k_svc" in
         "running "* | "restarting "* | "paused "* | *" traefik "* | *" $2") k_ids="$k_ids $k_id" ;;
       esac

@@ -102,7 +102,7 @@ class Claim:
     @property
     def line(self) -> str:
         """The claim for people, one line."""
-        return " ".join(f"{self.who} since {self.when}: {self.why} {self.version}".split())
+        return _one_line(f"{self.who} since {self.when}: {self.why} {self.version}")
 
 
 def path(config: Config) -> str:
@@ -193,8 +193,14 @@ def _name(config: Config) -> str:
 
 def _details(claim: Claim) -> str:
     """Kamal's three lines in base64 (its ``lock status`` shows them)."""
-    text = f"Locked by: {claim.who} at {claim.when}\nVersion: {claim.version}\nMessage: kamalnb {claim.why}"
+    who, version, why = _one_line(claim.who), _one_line(claim.version), _one_line(claim.why)
+    text = f"Locked by: {who} at {claim.when}\nVersion: {version}\nMessage: kamalnb {why}"
     return base64.b64encode(text.encode()).decode()
+
+
+def _one_line(text: str) -> str:
+    """What people wrote, on one line: nothing of it may look like another line, nor steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def _kamal(details: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # k_pick SERVICE ROLE DESTINATION PREFIX VERSION ID running|all: containers as "ROLE ID STATE NAME dDESTINATION vVERSION".
+# A label may have line ends in it: what does not begin with an id is no row.
 # Running ones; with a version or an id those that fit, in any state; where there is none, the newest.
 PICK = """\
 k_pick() {
@@ -10,6 +11,7 @@ k_pick() {
     --format '{{.ID}} {{.State}} {{.Names}} d{{.Label "destination"}} v{{.Label "kamalnb.version"}}') || return 1
   k_newest=; k_some=
   while read -r k_id k_st k_name k_d k_v; do
+    case $k_id in *[!0-9a-f]*) continue ;; esac
     [ "$k_d" = "d$3" ] || continue
     k_fits "$k_id" "$k_name" "$k_v" "$4" "$5" "$6" || continue
     k_line="$2 $k_id $k_st $k_name $k_d $k_v"

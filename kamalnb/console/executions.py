@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Generator
 
@@ -12,6 +11,7 @@ from ..executing import Executed, Execution, Output
 from ..live import Lines
 from ..wording import clean, seconds
 from .choice import Style
+from .jsonlines import as_json
 from .logs import RED, Places, places
 from .streams import gone
 
@@ -69,7 +69,7 @@ def _roles(execution: Execution) -> list[str]:
 def _print(piece: Output, line: str, where: Places, style: Style) -> None:
     if style.json:
         told = {"host": piece.host, "role": piece.role, "stream": "stderr" if piece.error else "stdout"}
-        print(json.dumps({**told, "line": line}, ensure_ascii=False), flush=True)
+        print(as_json({**told, "line": line}), flush=True)
         return
     out = sys.stderr if piece.error else sys.stdout
     print(f"{where.prefix(piece.host, piece.role)}{clean(line)}", file=out, flush=True)
@@ -77,7 +77,7 @@ def _print(piece: Output, line: str, where: Places, style: Style) -> None:
 
 def _end(result: Executed, style: Style, raw: bool) -> None:
     if style.json:
-        print(json.dumps(as_record(result), ensure_ascii=False), flush=True)
+        print(as_json(as_record(result)), flush=True)
     elif not result.ok:
         if not raw or result.exited is None or result.error is not None:
             where = places([result.host], [], style, sys.stderr)

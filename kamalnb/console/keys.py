@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from .. import exits
 from ..wording import clean
 from .choice import Style
+from .jsonlines import as_json
 
 if TYPE_CHECKING:
     from ..ssh.scan import HostKey, Scanned
@@ -21,7 +21,7 @@ def show_keys(found: Mapping[str, Scanned], style: Style) -> int:
     for key in keys.values():
         if style.json:
             row = {"host": key.alias, "line": key.line, "fingerprint": key.fingerprint, "known": str(key.verdict)}
-            print(json.dumps(row, ensure_ascii=False))
+            print(as_json(row))
             continue
         print(key.line, flush=True)
         print(f"  # {clean(key.alias)}: {key.key_type} {key.fingerprint} ({key.verdict})", file=sys.stderr, flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from ..following_logs import Following, LogLine
 from ..tables import Table, moment
 from ..wording import clean
 from .choice import Style, is_terminal
+from .jsonlines import as_json
 from .streams import gone
 
 COLOURS = (36, 32, 35, 34, 33, 96, 92, 95, 94, 93)
@@ -69,7 +69,7 @@ def show_logs(
                 print(_spelled(LogLine(**_line(row)), where, timestamps))
         if style.json:
             for record in table.records():
-                print(json.dumps(record, ensure_ascii=False))
+                print(as_json(record))
         for note in () if style.json else table.notes:
             print(clean(style.called.spelled(note)), file=sys.stderr)
     return _code(table)
@@ -102,7 +102,7 @@ def as_record(line: LogLine) -> dict[str, Any]:
 
 def _follow_one(line: LogLine, where: Places, style: Style, timestamps: bool) -> None:
     if style.json:
-        print(json.dumps(as_record(line), ensure_ascii=False), flush=True)
+        print(as_json(as_record(line)), flush=True)
     elif line.kind == "line":
         print(_spelled(line, where, timestamps), flush=True)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from .. import wording
 from ..tables import Column, Row, Table, moment
 from ..wording import clean, short
 from .choice import Style, is_terminal
+from .jsonlines import as_json
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -37,7 +37,7 @@ def show_table(table: Table, style: Style, out: TextIO | None = None) -> int:
     out = out or sys.stdout
     if style.json:
         for record in table.records():
-            print(json.dumps(record, ensure_ascii=False), file=out, flush=True)
+            print(as_json(record), file=out, flush=True)
     elif is_terminal(out, os.environ):
         _on_terminal(table, style, out)
     else:

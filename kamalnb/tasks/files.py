@@ -20,13 +20,13 @@ def show_config(at: At, version: str | None = None) -> int:
 
     invoke config -d staging
     """
-    import json
 
     from ..config.shown import as_mapping, as_text
+    from ..console.jsonlines import as_json
 
     config = at.fleet.config
     if at.style.json:
-        print(json.dumps(as_mapping(config, version), ensure_ascii=False))
+        print(as_json(as_mapping(config, version)))
     else:
         print(as_text(config, version), end="")
     return 0

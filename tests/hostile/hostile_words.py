@@ -15,13 +15,15 @@ _RUNS = (f"touch {CANARY}", f">{CANARY}", f": >{CANARY}", f"cp /dev/null {CANARY
 CORPUS = (
     "", " ", "\t", "\n", "\r", "\r\n", "'", '"', "\\", "\\\\", "\\'", "''", "'\\''", "'\"'\"'", "`", "$", "$$", "$?",
     "-", "--", "-n", "-e", "-rf", "--help", "--format={{.Config.Env}}", "--privileged", "-v/:/host", "-c", "+x", "=",
-    "*", "?", "[a-z]*", "~", "~root", "{a,b}", "!", "!!", "#", "# x", "%s%s%n", "%", "\\n", "\\0", "\\c", "$HOME", "${IFS}",
-    "$k_r", "$1", "${1?}", "$((1+1))", "a=b", "k_r=0", "exit", "exit 0", ";", "&", "&&", "||", "|", "<", ">", "<<K_ALL",
-    "K_ALL", "\nK_ALL\n", "K_FOUND", "K_NETS", "(", ")", "{", "}", "}; exit 7; {", ") </dev/null; exit 7", "\nk_main\n",
-    "\x01", "\x02", "\x07", "\x08", "\x0b", "\x0c", "\x1b[2J", "\x1b]0;t\x07", "\x1b]52;c;eA==\x07", "\x7f", "\x80", "\x85",
-    "\x9b31m", "\xa0", "é", "ÿ", "\u2028", "\u2029", "\u202eabc", "\ufeff", "\ufffd", "日本", "🚢", "a\u0301",
-    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "&lt;b&gt;", "{{.Config.Env}}", "{{json .}}", "..", "../..",
-    "/etc/passwd", "/dev/full", "./-x", "a/b", "a//b", ".", "CON", "x" * 4096,
+    "*", "?", "[a-z]*", "~", "~root", "{a,b}", "!", "!!", "#", "# x", "%s%s%n", "%", "\\n", "\\0", "\\c", "$HOME",
+    "${IFS}", "$k_r", "$1", "${1?}", "$((1+1))", "a=b", "k_r=0", "exit 0", ";", "&", "&&", "||", "|", "<", ">",
+    "<<K_ALL", "K_ALL", "\nK_ALL\n", "K_FOUND", "K_NETS", "(", ")", "{", "}",
+    "}; exit 7; {", ") </dev/null; exit 7", "\nk_main\n",
+    "\x01", "\x02", "\x07", "\x08", "\x0b", "\x0c", "\x1b[2J", "\x1b]0;t\x07", "\x1b]52;c;eA==\x07", "\x7f",
+    "\x80", "\x85", "\x9b31m", "\xa0", "é", "ÿ", "\u2028", "\u2029", "\u202eabc", "\ufeff", "\ufffd", "日本", "🚢",
+    "a\u0301", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "&lt;b&gt;",
+    "{{.Config.Env}}", "{{json .}}", "..",
+    "../..", "/etc/passwd", "/dev/full", "./-x", "a/b", "a//b", ".", "CON", "x" * 4096,
 )  # fmt: skip
 
 _OPENERS = (

@@ -1,8 +1,9 @@
 """Tasks of this checkout: kamalnb's own, and those for working on kamalnb."""
 
-from kamalnb.development import bench, demo, lint, run_tests
-from kamalnb.tasks import ns
+from kamalnb.development import bench, demo, docs, lint, run_tests, soak
+from kamalnb.tasks import collection
 
-for one in (run_tests, lint, demo):
+ns = collection()
+for one in (run_tests, lint, docs, demo, soak):
     ns.add_task(one)
 ns.add_collection(bench)

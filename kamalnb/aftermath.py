@@ -26,7 +26,7 @@ def met_again(attempt: Attempt, steps: switch.Steps) -> Flow[tuple[Result, ...]]
         "The host was lost in the switch.",
         serving=f"Either {attempt.plan.version} or {attempt.old_version or 'nothing'} serves there; "
         "the host goes on by itself.",
-        hint="Look with invoke check, then boot the same version again.",
+        hint="Look with invoke status, then run it again.",
     )
     return (yield from followed(steps.script, steps.phases, lost))
 
@@ -73,7 +73,8 @@ def told_of(traefik: Proxy | None, olds: tuple[Old, ...], results: tuple[Result,
             if result.name == switch.STOP and line.startswith("exit 137"):
                 fact = Fact(kind="killed", text="the old container ignored SIGTERM and was killed", warning=True)
             if line == "assumed":
-                text = "the proxy could not be asked about the old container: assumed out after a wait"
+                who = "the old container: assumed out" if result.name != "assume routed" else "Kamal's: assumed routed"
+                text = f"the proxy could not be asked about {who} after a wait"
                 fact = Fact(kind="assumed", text=text, warning=True)
             if fact is not None:
                 yield Tell(fact)

@@ -67,6 +67,20 @@ class At:
         }
         return {**given, **more}  # type: ignore[typeddict-item]
 
+    def roles(self) -> tuple[str, ...]:
+        """The chosen roles."""
+        from .plan import select
+
+        fleet = self.fleet
+        pairs = select(fleet.config, fleet.roles, fleet.hosts, fleet.primary).pairs
+        return tuple(dict.fromkeys(role.name for _host, role in pairs))
+
+    def whom(self) -> str:
+        """The chosen hosts, for questions."""
+        from .wording import some
+
+        return some(self.fleet.names, "hosts")
+
     def show(self, read: Read) -> int:
         """Asks for a table and prints it; its exit code."""
         from .console.meanwhile import meanwhile
@@ -78,9 +92,16 @@ class At:
 
     def follow(self, rollout: Rollout, *, dry_run: bool = False) -> int:
         """Shows a run to its end; its exit code."""
-        from .console import follow, presenter
+        import os
 
-        return follow(rollout, presenter(self.style, dry_run=dry_run))
+        from .command_line import tell
+        from .console import follow, presenter
+        from .console.summary import write_summary
+
+        code = follow(rollout, presenter(self.style, dry_run=dry_run))
+        if not dry_run and (trouble := write_summary(rollout.report, os.environ, self.called)):
+            tell(trouble)
+        return code
 
     def change(self, make: Callable[[Options], Rollout], *, sure: str = "", yes: bool = False) -> int:
         """Makes a change and follows it. ``sure`` is asked before what cannot be taken back, unless ``yes``."""

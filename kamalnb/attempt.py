@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from . import switch, traefik
 from .commands import app, cord, server
-from .cutover import CutOver, Old, Situation, version_of
+from .cutover import CutOver, Old, Situation, cord_of, version_of
 from .docker import Container
 from .events import Fact
 from .plan import BootPlan
@@ -21,6 +21,8 @@ class Attempt:
     situation: Situation
     cutover: CutOver | None = None
     new: Container | None = None
+    returned: Container | None = None
+    """The container that is brought back, as it was found; None where a new one is booted."""
 
     @property
     def directory(self) -> str:
@@ -30,6 +32,8 @@ class Attempt:
     @property
     def cord(self) -> str | None:
         """The new container's cord directory."""
+        if self.returned is not None:
+            return cord_of(self.returned, self.plan.role, self.situation) if self.plan.role.uses_cord else None
         return cord.directory(self.plan, self.directory) if self.plan.role.uses_cord else None
 
     @property
@@ -61,8 +65,9 @@ class Attempt:
     def stage(self) -> switch.Stage:
         """What the steps around the switch are made from: once there is a cut-over and a new container."""
         assert self.cutover is not None and self.new is not None  # noqa: S101, PT018
+        nonce = self.plan.nonce if self.returned is None else self.returned.labels.get(traefik.NONCE_LABEL)
         return switch.Stage(
-            plan=self.plan, situation=self.situation, cutover=self.cutover, new=self.new, cord=self.cord
+            plan=self.plan, situation=self.situation, cutover=self.cutover, new=self.new, cord=self.cord, nonce=nonce
         )
 
     @property
@@ -80,7 +85,8 @@ class Attempt:
         """The cut-over that was decided."""
         assert self.cutover is not None  # noqa: S101
         cutover, old = self.cutover, self.old_version
-        way = f"{cutover.direction}-switch into {cutover.slot}, level {cutover.level:+d}"
+        into = f" into {cutover.slot}, level {cutover.level:+d}" if cutover.slot else ""
+        way = f"{cutover.direction}-switch{into}"
         data = {"direction": str(cutover.direction), "slot": cutover.slot, "level": cutover.level, "from": old}
         return Fact(kind="cutover", text=f"{old or 'nothing'} → {self.plan.version}: {way}", data=data)
 

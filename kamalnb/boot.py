@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from . import switch, traefik
+from . import switch
 from .aftermath import first_failure, met_again, sentence, told
 from .attempt import Attempt
 from .commands import app, cord, proxy, server
-from .cutover import Situation, belongs, decide
+from .cutover import Situation, decide
 from .docker import Container
 from .errors import BootError, CommandFailed, KamalnbError, Unclear
 from .events import Fact, Phase
 from .flow import Enter, Flow, Tell, ask, ask_all, do
 from .plan import BootPlan
 from .shell import Command
+from .shown import Shown
 from .undo import backed_out, explained, replace_serving
 
 
@@ -39,9 +40,9 @@ def boot(plan: BootPlan) -> Flow[Booted]:
         situation = yield from observe(plan)
         if plan.role.traefik:
             return (yield from _behind_proxy(plan, situation))
-        return (yield from _without_proxy(plan, situation))
+        return (yield from without_proxy(Attempt(plan=plan, situation=situation)))
     except KamalnbError as error:
-        raise _untouched(error, plan) from error
+        raise untouched(error, plan) from error
 
 
 def observe(plan: BootPlan) -> Flow[Situation]:
@@ -53,22 +54,8 @@ def observe(plan: BootPlan) -> Flow[Situation]:
         app.image(plan.reference),
         cord.all_of(plan.run_directory),
     )
-    found = proxy.among(containers)
-    ours = tuple(container for container in containers if belongs(container, plan.role))
-    newer = [c.name for c in ours if traefik.number(c.labels, traefik.FORMAT_LABEL) > traefik.FORMAT]
-    if newer:
-        raise BootError(
-            f"{newer[0]} was started by a newer kamalnb.", hint="Upgrade kamalnb here: pip install -U kamalnb."
-        )
-    return Situation(
-        home=home,
-        containers=ours,
-        neighbours=tuple(c for c in containers if c.running and not belongs(c, plan.role)),
-        proxy=traefik.proxy(found) if found is not None and found.status == "running" else None,
-        cords=cords,
-        image=image,
-        host_tool=tool,
-    )
+    shown = Shown(host=plan.host, home=home, host_tool=tool, containers=containers, cords=cords)
+    return replace(shown.situation(plan.role), image=image)
 
 
 def _behind_proxy(plan: BootPlan, situation: Situation) -> Flow[Booted]:
@@ -83,6 +70,11 @@ def _behind_proxy(plan: BootPlan, situation: Situation) -> Flow[Booted]:
     cutover = decide(plan.role, attempt.situation, plan.nonce, app.labels(plan.role))
     attempt = replace(attempt, cutover=cutover)
     yield Tell(attempt.described)
+    return (yield from taken_over(attempt))
+
+
+def taken_over(attempt: Attempt) -> Flow[Booted]:
+    """From a decided cut-over to its end. Whatever fails before the switch is taken back."""
     try:
         attempt = yield from _until_ready(attempt)
     except KamalnbError as error:
@@ -102,7 +94,8 @@ def _until_ready(attempt: Attempt) -> Flow[Attempt]:
     yield Enter(Phase.READY)
     steps = switch.before(attempt.stage)
     if steps:
-        yield from do(*steps, fence=attempt.plan.fence)
+        results = yield from do(*steps, fence=attempt.plan.fence)
+        yield from told(attempt, results)
     return attempt
 
 
@@ -123,7 +116,7 @@ def _pulled(attempt: Attempt) -> Flow[Attempt]:
 
 
 def _prepared(attempt: Attempt) -> Flow[None]:
-    """Leftovers out, env file there, the cord's directory made."""
+    """Leftovers out, env file there, the cord's directory made; one that is brought back will start in the dark."""
     plan = attempt.plan
     for old in attempt.cutover.leftovers if attempt.cutover else ():
         name = old.container.name
@@ -131,18 +124,23 @@ def _prepared(attempt: Attempt) -> Flow[None]:
     steps: list[Command] = []
     if attempt.cutover and attempt.cutover.leftovers:
         steps += switch.without_leftovers(plan, attempt.situation, attempt.cutover)
-    path = app.env_file(plan, attempt.situation.home)
-    steps.append(
-        server.touch_env_file(path) if plan.env_file is None else server.write_file(path, plan.env_file, "env file")
-    )
-    if attempt.cord:
-        steps.append(cord.dark(attempt.cord))
-    steps.append(attempt.audit(f"Booted app version {plan.version}"))
+    if attempt.returned is None:
+        path = app.env_file(plan, attempt.situation.home)
+        steps.append(
+            server.touch_env_file(path) if plan.env_file is None else server.write_file(path, plan.env_file, "env file")
+        )
+        steps += [cord.dark(attempt.cord)] if attempt.cord else []
+    elif attempt.cord and not attempt.returned.running:
+        steps.append(cord.cut(attempt.cord))
+    what = "Booted" if attempt.returned is None else "Returned to"
+    steps.append(attempt.audit(f"{what} app version {plan.version}"))
     yield from do(*steps, fence=plan.fence)
 
 
 def _started(attempt: Attempt) -> Flow[Container]:
     plan, namesake = attempt.plan, attempt.namesake
+    if attempt.returned is not None:
+        return (yield from _again(attempt, attempt.returned))
     labels = {**app.labels(plan.role), **attempt.own_labels}
     if attempt.cutover is not None:
         labels = {**{k: v for k, v in labels.items() if not k.lower().startswith("traefik.")}, **attempt.cutover.labels}
@@ -158,13 +156,23 @@ def _started(attempt: Attempt) -> Flow[Container]:
     return (yield from ask(app.container(identifier, example)))
 
 
+def _again(attempt: Attempt, returned: Container) -> Flow[Container]:
+    """One that is there runs (again). Its address and its process are other ones than before."""
+    if not returned.running:
+        yield from do(app.start_again(returned.id), fence=attempt.plan.fence)
+    networks = attempt.situation.proxy.container.networks if attempt.situation.proxy else {"bridge": ""}
+    example = app.example_container(returned.id, returned.name, networks)
+    return (yield from ask(app.container(returned.id, example)))
+
+
 def _verified(attempt: Attempt) -> Flow[Container]:
     """The app answers, listens where Traefik will ask, and shares a network with it."""
     stage = attempt.stage
     new, port = stage.new, stage.cutover.port
     proxy.way(stage.traefik, new, stage.cutover, attempt.situation.host_tool)
-    yield from do(app.verify(new.id, attempt.plan.role))
-    sockets = yield from ask(app.listening(new.id, port))
+    listening = app.listening(new.id, port)
+    results = yield from do(app.verify(new.id, attempt.plan.role), listening.command)
+    sockets = listening.read(results[-1].stdout)
     on_port = [socket for socket in sockets if socket.port == port]
     if not on_port:
         others = (
@@ -203,7 +211,7 @@ def _switched(attempt: Attempt) -> Flow[Booted]:
         raise BootError(
             f"{sentence(result)} The switch stands.",
             serving=f"{plan.version} serves; {attempt.old_version or 'the old one'} still runs.",
-            hint="Boot the same version again to finish.",
+            hint="Run it again to finish.",
         )
     error = CommandFailed(result)
     not_undone = [undo for undo in results[results.index(result) + 1 :] if not undo.ok]
@@ -220,10 +228,10 @@ def _switched(attempt: Attempt) -> Flow[Booted]:
     raise failure from error
 
 
-def _without_proxy(plan: BootPlan, situation: Situation) -> Flow[Booted]:
+def without_proxy(attempt: Attempt) -> Flow[Booted]:
     """A role that Traefik does not route to: start, wait, stop the old one; or stop first, where two must never run."""
-    attempt = Attempt(plan=plan, situation=situation)
-    if situation.image is None:
+    plan = attempt.plan
+    if attempt.situation.image is None and attempt.returned is None:
         yield Enter(Phase.PREPARE)
         attempt = yield from _pulled(attempt)
     olds = tuple(old.container.id for old in attempt.olds)
@@ -253,7 +261,7 @@ def _without_proxy(plan: BootPlan, situation: Situation) -> Flow[Booted]:
     return Booted(version=plan.version, replaced=attempt.old_version, container=new.id)
 
 
-def _untouched(error: KamalnbError, plan: BootPlan) -> BootError:
+def untouched(error: KamalnbError, plan: BootPlan) -> BootError:
     """An error that says who serves; one that does not yet came before anything was changed."""
     if isinstance(error, BootError) and error.serving:
         return error

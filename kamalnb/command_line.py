@@ -13,11 +13,31 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from invoke.exceptions import Exit
+from invoke.exceptions import Exit, ParseError
+from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from .errors import KamalnbError
 from .options import CHANGES, DEFAULTS, LISTS, NEVER_EMPTY, OPTIONS, READS
+
+
+class Whole(Argument):
+    """A whole number: Invoke would end in a traceback where it gets a word."""
+
+    @classmethod
+    def of(cls, plain: Argument) -> Whole:
+        """``plain`` with a sentence for what is no number."""
+        return cls(
+            names=plain.names, kind=int, default=plain.default, help=plain.help, positional=plain.positional,
+            attr_name=plain.attr_name,
+        )  # fmt: skip
+
+    def set_value(self, value: Any, cast: bool = True) -> None:
+        """Raises ``ParseError`` for a word."""
+        try:
+            super().set_value(value, cast)
+        except ValueError:
+            raise ParseError(f"“{value}” stands where a whole number is wanted. Write one like 2.") from None
 
 
 class FaceTask(Task):  # type: ignore[type-arg]
@@ -31,7 +51,7 @@ class FaceTask(Task):  # type: ignore[type-arg]
         self.common = tuple(common)
         keywords.setdefault("iterable", LISTS)
         super().__init__(body, auto_shortflags=False, **keywords)
-        if program() != "invoke" and self.__doc__:
+        if "kamalnb" in program() and self.__doc__:
             self.__doc__ = self.__doc__.replace("    invoke ", f"    {program()} ")
 
     def argspec(self, body: Callable[..., Any]) -> inspect.Signature:
@@ -50,6 +70,11 @@ class FaceTask(Task):  # type: ignore[type-arg]
         options["names"] += [short] if short else []
         options.setdefault("help", help_)
         return options
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Invoke's, with numbers that complain in a sentence."""
+        found: list[Argument] = super().get_arguments(ignore_unknown_help)
+        return [Whole.of(argument) if argument.kind is int else argument for argument in found]
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Runs the body; anything but 0 ends the program with that exit code."""

@@ -7,7 +7,7 @@ not serve. New above old is an *up*-switch (tie the new one), new below old a *d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from . import traefik
@@ -78,7 +78,7 @@ def decide(role: Role, situation: Situation, nonce: str, role_labels: Mapping[st
         raise BootError(
             "UDP routers cannot be switched without loss.", hint="Give UDP a role of its own with traefik: false."
         )
-    serving, leftovers = _olds(role, situation)
+    serving, leftovers = olds(role, situation)
     port = traefik_port(role, situation.image, role_labels)
     slot = _free_slot(serving)
     level, direction = _level(role_labels, serving, situation)
@@ -110,6 +110,49 @@ def decide(role: Role, situation: Situation, nonce: str, role_labels: Mapping[st
     )
 
 
+def returning(role: Role, situation: Situation, container: Container) -> CutOver:
+    """The cut-over that brings back a container that is there. Raises ``BootError`` where it does not fit in."""
+    serving, leftovers = olds(role, without(situation, container))
+    shared = [one for old in serving for one in traefik.names(old.container.labels) & traefik.names(container.labels)]
+    if shared:
+        raise BootError(f"{container.name} and what serves now share the Traefik name {shared[0].split()[-1]}.")
+    new = [(router, router.effective_priority) for router in _app_routers(container)]
+    old = [router for one in serving if one.container.routable for router in _app_routers(one.container)]
+    others = [router for one in situation.neighbours for router in _app_routers(one)]
+    in_the_way = list(_rivals(new, others, 0)) if old and traefik.number(container.labels, traefik.LEVEL_LABEL) else []
+    direction = _direction(new, old, 0)
+    cords = all(one.cord is not None for one in serving if one.container.routable)
+    if direction is None or (direction is Direction.DOWN and not cords) or in_the_way:
+        near = in_the_way[0] if in_the_way else "what serves now"
+        raise BootError(f"{container.name} stands neither clearly above nor clearly below {near}.")
+    return as_it_is(role, container, direction, serving, leftovers)
+
+
+def as_it_is(
+    role: Role, container: Container, direction: Direction, serving: tuple[Old, ...], leftovers: tuple[Old, ...]
+) -> CutOver:
+    """The cut-over of a container that is there: its own labels, names and port."""
+    labels, slot = container.labels, container.labels.get(traefik.SLOT_LABEL, "")
+    main = _main_router(role, labels, slot)
+    return CutOver(
+        slot=slot,
+        level=traefik.number(labels, traefik.LEVEL_LABEL),
+        direction=direction,
+        labels=labels,
+        port=port_of(role, container),
+        service=main.service.partition("@")[0] if main.service else _only_service(labels),
+        main=main,
+        routers=tuple(router.name for router in _app_routers(container) if router.protocol == "http"),
+        serving=serving,
+        leftovers=leftovers,
+    )
+
+
+def without(situation: Situation, container: Container) -> Situation:
+    """What the host shows besides ``container``."""
+    return replace(situation, containers=tuple(one for one in situation.containers if one.id != container.id))
+
+
 def belongs(container: Container, role: Role) -> bool:
     """Whether it is of this service, role and destination; a missing and an empty destination are one."""
     labels = container.labels
@@ -126,16 +169,6 @@ def version_of(container: Container, role: Role) -> str:
     return container.labels.get(traefik.VERSION_LABEL) or name.partition("_replaced_")[0]
 
 
-def old_of(container: Container, role: Role, situation: Situation) -> Old:
-    """A container of the role with its cord on the host."""
-    return Old(container=container, cord=_cord(container, role, situation))
-
-
-def standing_first(containers: tuple[Container, ...]) -> tuple[Container, ...]:
-    """``containers`` with the one that requests reach first: routable before not, then by priority, then the newest."""
-    return tuple(sorted(containers, key=lambda one: (one.routable, _highest(one), one.created), reverse=True))
-
-
 def traefik_port(role: Role, image: Image | None, labels: Mapping[str, str]) -> int:
     """The port Traefik will ask: a label's, the only EXPOSEd one, else the health check's (as a label then)."""
     for key, value in labels.items():
@@ -148,17 +181,10 @@ def traefik_port(role: Role, image: Image | None, labels: Mapping[str, str]) -> 
     return role.healthcheck.port
 
 
-def port_of(container: Container, role: Role) -> int:
-    """The port on which Traefik asks a running container."""
-    # A running container's port label that is no number is none: Traefik cannot route to it either.
+def port_of(role: Role, container: Container) -> int:
+    """The port Traefik asks a container on that is there. A label that is no number is none, as for Traefik."""
     labels = {key: value for key, value in container.labels.items() if value.isdigit()}
     return traefik_port(role, Image(id="", ports=container.ports), labels)
-
-
-def main_router(container: Container) -> Router:
-    """The router by which requests reach a container; one without a rule where it has none."""
-    found = [router for router in _app_routers(container) if router.protocol == "http"]
-    return found[0] if found else Router(name="-")
 
 
 def base_priorities(labels: Mapping[str, str], serving: tuple[Old, ...]) -> dict[str, int]:
@@ -176,34 +202,32 @@ def _base_of(router: Router, old: Old) -> int | None:
     return router.priority - traefik.number(old.container.labels, traefik.LEVEL_LABEL)
 
 
-def _olds(role: Role, situation: Situation) -> tuple[tuple[Old, ...], tuple[Old, ...]]:
+def olds(role: Role, situation: Situation) -> tuple[tuple[Old, ...], tuple[Old, ...]]:
     """Who serves and who is left over, among the running containers of the role."""
-    olds = [old_of(c, role, situation) for c in situation.containers if c.running]
-    routable = [old for old in olds if old.container.routable]
-    top = max(map(_height, routable), default=0)
-    newest = max((old.container.created for old in olds), default="")
+    running = [Old(container=c, cord=cord_of(c, role, situation)) for c in situation.containers if c.running]
+    routable = [old for old in running if old.container.routable]
+    top = max(map(height, routable), default=0)
+    newest = max((old.container.created for old in running), default="")
     serving: list[Old] = []
     leftovers: list[Old] = []
-    for old in olds:
+    for old in running:
         if old.container.routable:
-            serves = _height(old) == top
+            serves = height(old) == top
         else:  # broken: with nothing better there, the newest one counts as serving, since it may recover
             serves = not routable and old.container.created == newest and situation.cords.get(old.cord or "") != "cut"
         (serving if serves or old.cord is None else leftovers).append(old)
     return tuple(serving), tuple(leftovers)
 
 
-def _cord(container: Container, role: Role, situation: Situation) -> str | None:
+def cord_of(container: Container, role: Role, situation: Situation) -> str | None:
+    """Its cord directory, None where it has none on the host."""
     source = container.source_of(role.healthcheck.cord or "/tmp/kamal-cord")  # noqa: S108
     return source if source in situation.cords else None
 
 
-def _height(old: Old) -> int:
-    return _highest(old.container)
-
-
-def _highest(container: Container) -> int:
-    return max((router.effective_priority for router in _app_routers(container)), default=0)
+def height(old: Old) -> int:
+    """The highest priority of its routers."""
+    return max((router.effective_priority for router in _app_routers(old.container)), default=0)
 
 
 def _app_routers(container: Container) -> tuple[Router, ...]:
@@ -286,8 +310,8 @@ def _with_port(labels: Mapping[str, str], port: int, image: Image | None) -> dic
 
 
 def _main_router(role: Role, labels: Mapping[str, str], slot: str) -> Router:
-    found = [router for router in traefik.routers(labels) if router.protocol == "http"]
-    preferred = traefik.slot_name(role.name_prefix, slot)
+    found = [one for one in traefik.routers(labels) if one.protocol == "http" and not one.for_acknowledging]
+    preferred = traefik.slot_name(role.name_prefix, slot) if slot else role.name_prefix
     if not found:
         raise BootError(
             f"The labels of role {role.name} define no HTTP router.", hint="Set traefik: false for a role without one."

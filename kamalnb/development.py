@@ -35,6 +35,37 @@ def demo(c: Context, count: int = 2, ports: bool = False, directory: str = ".lab
     return demo.run(directory=Path(directory), count=count, ports=ports)
 
 
+@face()
+def soak(c: Context, minutes: str = "", rounds: str = "", seed: str = "", directory: str = ".lab") -> int:
+    """Plays random boots, ways back, failures, deaths and faults on the lab under load. 1 where anything was lost.
+
+    invoke soak --minutes=10
+    """
+    from .errors import UsageError
+    from .lab import soak
+
+    try:
+        given = float(minutes or 0), int(rounds or 0), int(seed or 0)
+    except ValueError:
+        raise UsageError("--minutes, --rounds and --seed take numbers: invoke soak --minutes=10.") from None
+    done = soak.run(print, Path(directory), minutes=given[0], rounds=given[1], seed=given[2])
+    return int(not done.ok)
+
+
+@face()
+def docs(c: Context) -> int:
+    """Writes README's table of commands anew.
+
+    invoke docs
+    """
+    from .readme import with_table
+    from .tasks import ns
+
+    file = Path("README.md")
+    file.write_text(with_table(file.read_text(), ns))
+    return 0
+
+
 @face(name="ssh")
 def bench_ssh(c: Context) -> int:
     """Measures the SSH engine against stock Fabric. 1 where a target is missed."""

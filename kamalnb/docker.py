@@ -16,8 +16,8 @@ from .errors import Unclear
 CONTAINER_FORMAT = (
     '{"id":{{json .ID}},"name":{{json .Name}},"image":{{json .Config.Image}},"image_id":{{json .Image}},'
     '"labels":{{json .Config.Labels}},"status":{{json .State.Status}},"exit_code":{{json .State.ExitCode}},'
-    '"pid":{{json .State.Pid}},"started":{{json .State.StartedAt}},"created":{{json .Created}},'
-    '"restarts":{{json .RestartCount}},'
+    '"pid":{{json .State.Pid}},"started":{{json .State.StartedAt}},"finished":{{json .State.FinishedAt}},'
+    '"created":{{json .Created}},"restarts":{{json .RestartCount}},'
     '"health":{{if .State.Health}}{{json .State.Health}}{{else}}null{{end}},'
     '"check":{{if .Config.Healthcheck}}{{json .Config.Healthcheck}}{{else}}null{{end}},'
     '"mounts":{{json .Mounts}},"networks":{{json .NetworkSettings.Networks}},'
@@ -46,8 +46,9 @@ class Container:
     """One container as ``docker inspect`` shows it, environment left out.
 
     ``health`` is ``starting``, ``healthy`` or ``unhealthy``, None without a health check. ``health_log`` is the output
-    of its last probes. ``interval``, ``timeout`` (seconds) and ``retries`` are its own health settings, Docker's
-    defaults filled in. ``networks`` maps a network's name to the container's address there.
+    of its last probes, ``probes`` their exit codes. ``finished`` is when it last ended. ``interval``, ``timeout``
+    (seconds) and ``retries`` are its own health settings, Docker's defaults filled in. ``networks`` maps a network's
+    name to the container's address there.
     """
 
     id: str
@@ -59,10 +60,12 @@ class Container:
     exit_code: int = 0
     pid: int = 0
     started: str = ""
+    finished: str = ""
     created: str = ""
     restarts: int = 0
     health: str | None = None
     health_log: tuple[str, ...] = ()
+    probes: tuple[int, ...] = ()
     interval: float = 30.0
     timeout: float = 30.0
     retries: int = 3
@@ -89,6 +92,11 @@ class Container:
     def unhealthy_within(self) -> float:
         """Seconds after which Docker must have noticed a failing check (moby: daemon/health.go)."""
         return self.retries * (self.interval + min(self.timeout, 30.0)) + self.interval
+
+    @property
+    def healthy_within(self) -> float:
+        """Seconds after which Docker must have noticed a check that passes."""
+        return self.interval + min(self.timeout, 30.0)
 
     def source_of(self, destination: str | None) -> str | None:
         """The host's side of what is mounted at ``destination``, None where nothing is."""
@@ -167,10 +175,12 @@ def _container(document: dict[str, Any]) -> Container:
         exit_code=document["exit_code"],
         pid=document["pid"],
         started=document["started"],
+        finished=str(document.get("finished") or ""),
         created=document["created"],
         restarts=document["restarts"],
         health=_health(health),
         health_log=tuple(str(entry.get("Output", "")).strip() for entry in health.get("Log") or ()),
+        probes=tuple(int(entry.get("ExitCode") or 0) for entry in health.get("Log") or ()),
         interval=_seconds(check.get("Interval"), 30.0),
         timeout=_seconds(check.get("Timeout"), 30.0),
         retries=int(check.get("Retries") or 3),

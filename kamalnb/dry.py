@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .executor import Abort, Executor, Hold, OnLine, OnResult, never
+from .live import OnPiece
 from .script import Script
 from .shell import Command, Result
 
@@ -38,6 +39,19 @@ class DryRunExecutor:
     def hold(self, host: str, command: Command, heartbeat: float) -> Hold:
         """A dry run changes nothing, so it takes no lock."""
         raise NotImplementedError("a dry run takes no lock")
+
+    def stream(
+        self,
+        host: str,
+        command: Command,
+        on_piece: OnPiece,
+        abort: Abort = never,
+        *,
+        over: Command | None = None,
+        limit: float = float("inf"),
+    ) -> Result:
+        """Says what would run."""
+        return _as_if(command)
 
     def close(self) -> None:
         """Lets the connections go."""

@@ -291,26 +291,17 @@ class _Watch:
     def line(self, number: int, line: str) -> None:
         command = self._script.commands[min(number, len(self._script.commands) - 1)]
         # Looks print documents for programs; people want to see what waits and what changes.
-        if command.name not in _DOCUMENTS:
+        if not command.quiet and command.name not in _DOCUMENTS:
             self._worker.printed(command.name, line)
 
 
 _DOCUMENTS = frozenset(
     {
-        *("list containers", "look at container", "look at image", "list images", "look into image", "look at sockets"),
-        *(
-            "look at cords",
-            "where home is",
-            "find a fetch tool",
-            "start container",
-            "docker",
-            "disk",
-            "clock",
-            "routers",
-        ),
-        "keep log",
+        *("start container", "keep log", "docker", "disk", "clock", "routers", "list containers", "list images"),
+        *("look into image", "look at traefik", "look at traefik image", "ask what is routed", "proxy log"),
     }
 )
+"""What prints for programs though it is asked in a script of its own."""
 
 
 def _failed(at: float, job: Job, error: KamalnbError) -> events.HostFailed:
@@ -319,6 +310,6 @@ def _failed(at: float, job: Job, error: KamalnbError) -> events.HostFailed:
     if isinstance(error, BootError):
         return events.HostFailed(
             at=at, host=job.host, role=job.role, phase=phase, error=error.why, kind=kind, serving=error.serving,
-            hint=error.hint, log=error.log, health=error.health, kept=error.kept,
+            hint=error.hint, log=error.log, health=error.health, kept=error.kept, begun=True,
         )  # fmt: skip
-    return events.HostFailed(at=at, host=job.host, role=job.role, phase=phase, error=str(error), kind=kind)
+    return events.HostFailed(at=at, host=job.host, role=job.role, phase=phase, error=str(error), kind=kind, begun=True)

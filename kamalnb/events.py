@@ -32,7 +32,8 @@ class Phase(StrEnum):
 NEXT: Mapping[Phase | None, frozenset[Phase]] = MappingProxyType(
     {
         None: frozenset({Phase.OBSERVE}),
-        Phase.OBSERVE: frozenset({Phase.PREPARE}),
+        # What serves already is passed over.
+        Phase.OBSERVE: frozenset({Phase.PREPARE, Phase.DONE}),
         # Once to pull, once more to prepare; a stop-first role stops the old one from here.
         Phase.PREPARE: frozenset({Phase.PREPARE, Phase.START, Phase.STOP, Phase.UNDO}),
         Phase.START: frozenset({Phase.VERIFY, Phase.UNDO}),
@@ -162,7 +163,10 @@ class HostDone(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFailed(Event):
-    """One role on one host did not boot. ``serving`` says what serves there now."""
+    """One role on one host did not boot, or was not changed. ``serving`` says what serves there now.
+
+    ``begun``: something may have been changed there, though there are no phases to tell how much.
+    """
 
     phase: Phase | None
     error: str
@@ -172,6 +176,7 @@ class HostFailed(Event):
     log: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
     kept: str = ""
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

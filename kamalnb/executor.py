@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from .live import OnPiece
 from .script import Script
 from .shell import Command, Result
 
@@ -60,6 +61,24 @@ class Executor(Protocol):
         """Starts ``command`` in a session of its own and feeds it a line every ``heartbeat`` seconds.
 
         Returns when it has printed ``held`` or has ended. Raises ``HostUnreachable``.
+        """
+        ...
+
+    def stream(
+        self,
+        host: str,
+        command: Command,
+        on_piece: OnPiece,
+        abort: Abort = never,
+        *,
+        over: Command | None = None,
+        limit: float = float("inf"),
+    ) -> Result:
+        """Runs ``command`` in a session of its own and hands on what it prints, as it comes, until it ends.
+
+        The host ends it, and runs ``over``, when the connection is gone; so does ``abort``, and ``limit`` seconds.
+        The result holds no output; ``exited`` is None where it did not end by itself, and ``stderr`` then says why.
+        Raises ``HostUnreachable`` when nothing was sent at all.
         """
         ...
 

@@ -14,6 +14,7 @@ UNREACHABLE = 69
 DEFECT = 70
 LOCKED = 75
 STOPPED = 130
+TERMINATED = 143
 
 MEANING = {
     OK: "All went well.",
@@ -23,6 +24,7 @@ MEANING = {
     DEFECT: "A defect of kamalnb. KAMALNB_DEBUG=1 shows where.",
     LOCKED: "Somebody else is deploying. Try again later.",
     STOPPED: "A person stopped it. The report says where each host stands.",
+    TERMINATED: "A runbook was told to end (SIGTERM). It was stopped as by a person; its notebook is saved.",
 }
 
 

@@ -8,12 +8,12 @@ answers, ``testing`` over a pretend host in virtual time. A failed command is ra
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from .errors import CommandFailed, KamalnbError, Unclear
 from .events import Fact, Phase
-from .script import Script, Section
+from .script import REFUSED, UNKEPT, Script, Section
 from .shell import Command, Question, Result
 
 T = TypeVar("T")
@@ -76,6 +76,8 @@ def run(script: Script) -> Flow[tuple[Result, ...]]:
         if not result.ok and not (command.may_fail and result.exited is not None):
             raise CommandFailed(result)
     if len(results) < len([c for section in script.sections for c in section.steps]):
+        if results[-1].exited in (REFUSED, UNKEPT):  # the host ran nothing, also where its first step may fail
+            raise CommandFailed(results[-1])
         raise Unclear(commands[len(results)].name, "", "the host stopped without saying why")
     return results
 
@@ -87,11 +89,16 @@ def do(*commands: Command, fence: tuple[str, str] | None = None) -> Flow[tuple[R
 
 def ask(question: Question[T]) -> Flow[T]:
     """Asks one question. Raises ``CommandFailed`` or ``Unclear``."""
-    (result,) = yield from run(Script.of(question.command))
+    (result,) = yield from run(Script.of(_quiet(question)))
     return question.read(result.stdout)
 
 
 def ask_all(*questions: Question[Any]) -> Flow[tuple[Any, ...]]:
     """Asks several questions in one round trip; the answers in their order."""
-    results = yield from run(Script.of(*(question.command for question in questions)))
+    results = yield from run(Script.of(*map(_quiet, questions)))
     return tuple(question.read(result.stdout) for question, result in zip(questions, results, strict=True))
+
+
+def _quiet(question: Question[Any]) -> Command:
+    """What a question prints is a document for its parser; nobody wants to see it go by."""
+    return replace(question.command, quiet=True)

@@ -37,5 +37,5 @@ def _series(column: Column, values: Sequence[Any]) -> pd.Series[Any]:
     if column.kind == "moment":
         # The unit is set, since pandas takes another one where there are no values.
         return pd.Series(pd.to_datetime(pd.Series(values, dtype="float64"), unit="s", utc=True)).dt.as_unit("us")
-    kinds = {"text": "string", "number": "Float64", "count": "Int64", "flag": "boolean"}
+    kinds = {"text": "string", "number": "Float64", "count": "Int64", "bytes": "Int64", "flag": "boolean"}
     return pd.Series(values, dtype=kinds[column.kind])

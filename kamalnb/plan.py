@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from . import history
 from .config.model import Config, Role
-from .cutover import belongs, version_of
+from .cutover import belongs
 from .docker import Container, Image
 from .errors import UsageError
 from .shell import Secret
@@ -210,12 +211,17 @@ def resolve_version(word: str | None, config: Config, surveys: Sequence[Survey])
         return _latest(config, surveys)
     if word in ("current", "previous"):
         return _served(word, config, surveys)
-    if not VERSION.fullmatch(word):
+    refuse_impossible(word)
+    return Version(name=word, tag=word)
+
+
+def refuse_impossible(word: str | None) -> None:
+    """Raises ``UsageError`` for what no version can be called."""
+    if word is not None and not VERSION.fullmatch(word):
         raise UsageError(
             f"“{word}” cannot be a version: letters, digits, “_”, “.” and “-”, at most 128. "
             "Name an image tag: --version=abc1234."
         )
-    return Version(name=word, tag=word)
 
 
 def is_told_by_images(word: str | None, config: Config) -> bool:
@@ -247,14 +253,13 @@ def _latest(config: Config, surveys: Sequence[Survey]) -> Version:
 
 
 def _served(word: str, config: Config, surveys: Sequence[Survey]) -> Version:
-    """``current`` is what runs everywhere now; ``previous`` what was started last before it, by Docker's own times."""
+    """``current`` is what runs everywhere now; ``previous`` what served before it, by Docker's own times."""
     found: dict[str, list[str]] = {}
     for survey in surveys:
         for role in config.roles_on(survey.host):
-            mine = sorted((c for c in survey.containers if belongs(c, role)), key=lambda c: c.started, reverse=True)
-            running = [version_of(c, role) for c in mine if c.running]
-            before = [version_of(c, role) for c in mine if not c.running and version_of(c, role) not in running]
-            answer = (running if word == "current" else before)[:1]
+            running = any(c.running for c in survey.containers if belongs(c, role))
+            versions = history.served(role, survey.containers)
+            answer = (versions[:1] if running else ()) if word == "current" else versions[1:2]
             found.setdefault(answer[0] if answer else "", []).append(f"{role.name} on {survey.host}")
     if len(found) == 1 and (version := next(iter(found))):
         return Version(name=version, tag=version, sentence=f"“{word}” is version {version}.")

@@ -23,6 +23,7 @@ LOW = 2 * 1024 * 1024
 """KiB below which a disk is worth a warning."""
 CLOCK_APART = 30.0
 OLDEST_DOCKER = (1, 40)
+NEWER = "traefik:v3.6.1, or v2.11.31 where v2 has to stay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ class Facts:
 
     api: tuple[int, ...]
     version: str
+    least_api: tuple[int, ...] = ()
     free: tuple[tuple[str, int], ...] = field(default=())
     clock: float = 0.0
 
@@ -86,26 +88,31 @@ def survey(config: Config, host: str, roles: tuple[Role, ...], now: float, *, wi
     if len(results) < len(questions) or not all(result.ok for result in results):
         return Survey(host=host, checks=(_broken(host, results),))
     answers = [question.read(result.stdout) for question, result in zip(questions, results, strict=True)]
-    (api, version), free, clock, everything, *rest = answers
+    (api, version, least_api), free, clock, everything, *rest = answers
     found = proxy.among(everything)
     containers = tuple(one for one in everything if one.labels.get("service") == config.service)
-    facts = Facts(api=api, version=version, free=free, clock=clock)
+    facts = Facts(api=api, version=version, least_api=least_api, free=free, clock=clock)
     running = traefik.proxy(found) if found is not None and found.status == "running" else None
-    checks = (*_host_checks(host, facts, now), *_traefik_checks(host, roles, found))
+    checks = (*_host_checks(host, facts, now), *_traefik_checks(host, roles, found, facts))
     return Survey(host=host, checks=checks, images=rest[0] if rest else (), containers=containers, proxy=running)
 
 
-def _docker() -> Question[tuple[tuple[int, ...], str]]:
+def _docker() -> Question[tuple[tuple[int, ...], str, tuple[int, ...]]]:
     command = look("docker", "docker", "version", "--format", "{{json .Server}}")
     return Question(command, _docker_version)
 
 
-def _docker_version(text: str) -> tuple[tuple[int, ...], str]:
+def _docker_version(text: str) -> tuple[tuple[int, ...], str, tuple[int, ...]]:
     try:
         server = json.loads(text)
-        return tuple(int(part) for part in server["ApiVersion"].split(".")), server["Version"]
+        least = server.get("MinAPIVersion") or "0"
+        return _numbers(server["ApiVersion"]), server["Version"], _numbers(least)
     except (ValueError, KeyError, TypeError) as error:
         raise Unclear("docker", text, "no server version in it") from error
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def _disk(run_directory: str) -> Question[tuple[tuple[str, int], ...]]:
@@ -190,25 +197,44 @@ def _disk_check(host: str, mount: str, free: int) -> Check:
     return Check(host=host, name="disk", verdict="ok", sentence=gigabytes)
 
 
-def _traefik_checks(host: str, roles: tuple[Role, ...], found: Container | None) -> Iterator[Check]:
+def _traefik_checks(host: str, roles: tuple[Role, ...], found: Container | None, facts: Facts) -> Iterator[Check]:
     if not any(role.traefik for role in roles):
         return
     if found is None or found.status != "running":
         how = "is not there" if found is None else f"is {found.status}"
         yield Check(host=host, name="traefik", verdict="failed", sentence=f"Traefik {how}.", fix="invoke traefik.boot")
         return
+    old = traefik.too_old(traefik.release(found.image, found.labels))
+    if old and facts.least_api > traefik.OLD_API:
+        yield _cannot_talk(host, found, facts)
+        return
     running = traefik.proxy(found)
-    notes = []
+    notes = ["it cannot talk to Docker 29 or newer"] if old else []
     if running.throttle > 0.5:
         notes.append(f"it notices changes after up to {running.throttle:g} s")
     if running.idle_timeout > 2:
         notes.append(f"it keeps idle connections {running.idle_timeout:g} s, so a drain waits up to 10 s")
     if running.api_port is None:
         notes.append("its API is off, so only the acknowledging router tells")
+    fix = "Boots work, slower. invoke traefik.reboot starts it with quicker settings." if notes else ""
+    if old:
+        fix = f"Name a newer image ({NEWER}) under traefik, then: invoke traefik.reboot."
     yield Check(
         host=host,
         name="traefik",
         verdict="warning" if notes else "ok",
         sentence=f"Traefik runs ({found.image})" + ("; " + "; ".join(notes) if notes else "."),
-        fix="Boots work, slower. invoke traefik.reboot starts it with quicker settings." if notes else "",
+        fix=fix,
+    )
+
+
+def _cannot_talk(host: str, found: Container, facts: Facts) -> Check:
+    least = ".".join(map(str, facts.least_api))
+    return Check(
+        host=host,
+        name="traefik",
+        verdict="failed",
+        sentence=f"{found.image} cannot talk to Docker {facts.version}, which takes API {least} or newer: "
+        "it sees no container.",
+        fix=f"Name a newer image ({NEWER}) under traefik, then: invoke traefik.reboot.",
     )

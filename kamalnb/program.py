@@ -27,6 +27,8 @@ from .tasks import ns
 NAME = "kamalnb"
 WRONG = 2
 ABOUT = "deploys containers to your own servers over SSH and Docker, with no lost request."
+VERSION_FIRST = ("rollback", "boot", "deploy", "redeploy", "plan")
+"""Tasks whose first word may be the version."""
 _SHORT = {"help": "h", "list": "l", "version": "V"}
 """The short flags of Invoke's own that stay; -d, -c and -p are the tasks' words."""
 _CONFIG_FLAGS = {
@@ -109,7 +111,9 @@ class KamalnbProgram(Program):
         place = len(body) - len(rest)
         if self._is_task(rest[0]):
             # Invoke would take --help for the HOST of `lab.ssh HOST`, and go on.
-            return [*self.argv[:place], "--help", rest[0]] if {"--help", "-h"} & set(rest) else None
+            if {"--help", "-h"} & set(rest):
+                return [*self.argv[:place], "--help", rest[0]]
+            return self._with_version(rest, place)
         if rest[0] == "help":
             return [*self.argv[:place], *(["--help", *rest[1:2]] if rest[1:] else ["--help"])]
         instead = _aliases(rest)[0].get(rest[0])
@@ -120,6 +124,12 @@ class KamalnbProgram(Program):
             why = f"the alias {rest[0]} of deploy.yml begins with {instead[0]}, and there is no such task."
             raise Exit(f"{why}{near or f' {self.binary} --list has them all.'}", code=WRONG)
         return [*self.argv[:place], *instead, *self.argv[place + 1 :]]
+
+    def _with_version(self, rest: list[str], place: int) -> list[str] | None:
+        """``rollback VERSION``, as in Kamal: Invoke knows no word that may be left out."""
+        if rest[0] not in VERSION_FIRST or len(rest) < 2 or rest[1].startswith("-") or self._is_task(rest[1]):
+            return None
+        return [*self.argv[: place + 1], f"--version={rest[1]}", *self.argv[place + 2 :]]
 
     def _refuse_empty(self) -> None:
         """``--hosts=$NAME`` with a variable that is empty must not be every host, which Invoke makes of it."""

@@ -32,6 +32,12 @@ SSH_KEY = "KAMALNB_SSH_KEY"
 """A private key as text, for places that have no files and no agent: a CI's secret."""
 _LARGEST = 1024 * 1024
 _GIT_SECONDS = 10.0
+_seen: set[Secret] = set()
+
+
+def secrets_read() -> frozenset[Secret]:
+    """Every secret that this process has read: for those who must hide them in what they save."""
+    return frozenset(_seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +65,7 @@ class Project:
         with self._lock:  # hosts are served by threads, and a command may cost a touch on a key
             if source not in self._known:
                 self._known[source] = self._read(source)
+                _seen.add(self._known[source])
             return self._known[source]
 
     def version_from_git(self) -> str:

@@ -166,7 +166,7 @@ def _changed(line: Line, event: Event) -> Line:
         case HostDone():
             return replace(line, state=State.DONE, phase=Phase.DONE, ended=event.at, doing=event.sentence)
         case HostFailed():
-            untouched = event.phase is None
+            untouched = event.phase is None and not event.begun
             return replace(
                 line,
                 state=State.UNTOUCHED if untouched else State.FAILED,

@@ -46,9 +46,9 @@ class Command:
 
     ``name`` is what people, events and pretend hosts know it by. ``words`` is its argv. ``stdin`` is fed to it
     (never through argv). ``uses`` are shell function definitions it calls. ``changes`` is False for what only
-    looks. ``may_fail`` lets a script go on after it failed. ``limit`` is its time limit in seconds.
-    ``example`` is what it prints when all is well: a dry run answers with it. ``details`` is what a pretend
-    host needs to know to play it, in place of parsing shell text.
+    looks. ``may_fail`` lets a script go on after it failed. What a ``quiet`` one prints is for programs, not for
+    people. ``limit`` is its time limit in seconds. ``example`` is what it prints when all is well: a dry run answers
+    with it. ``details`` is what a pretend host needs to know to play it, in place of parsing shell text.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Command:
     uses: tuple[str, ...] = ()
     changes: bool = True
     may_fail: bool = False
+    quiet: bool = False
     limit: float = 30.0
     example: str = ""
     details: tuple[tuple[str, object], ...] = field(default=(), compare=False, repr=False)
@@ -123,7 +124,7 @@ class Result:
 
 
 def quote(word: str) -> str:
-    """``word`` as one shell word. NUL and the lone carriage return cannot be passed: ValueError."""
+    """``word`` as one shell word, whatever is in it. NUL alone cannot be passed: ValueError."""
     if "\0" in word:
         raise ValueError("a word with a NUL character cannot be passed to a shell")
     return shlex.quote(word)

@@ -148,6 +148,22 @@ def origin_of(labels: Mapping[str, str]) -> Origin:
     )  # fmt: skip
 
 
+def stale_checkout(known: int, last: int) -> str:
+    """What is to be said where a file knows ``known`` hosts and that of the last boot knew ``last``; "" where it is
+    the same: an old checkout would leave hosts behind."""
+    if not last or last == known:
+        return ""
+    hosts = "1 host" if known == 1 else f"{known} hosts"
+    return f"Your file knows {hosts}, the last boot {last}: this checkout may be stale. Pull before you boot."
+
+
+def hosts_of_last_boot(roles: Sequence[Role], containers: Sequence[Container]) -> int:
+    """How many hosts the file knew by which the newest of what serves was booted; 0 where nothing tells."""
+    now = [one for role in roles if (one := serving(role, containers)) is not None]
+    last = max(now, key=lambda one: one.created, default=None)
+    return origin_of(last.labels).hosts if last is not None else 0
+
+
 def _serves_already(boot: BootPlan, containers: Sequence[Container]) -> bool:
     alive = [one for one in containers if belongs(one, boot.role) and one.running]
     now = serving(boot.role, containers)

@@ -26,13 +26,18 @@ WAY_BACK = ("tie cord", "wait for old one")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Everything that the steps around a switch are made from. ``cord`` is the new container's cord directory."""
+    """Everything that the steps around a switch are made from.
+
+    ``cord`` is the new container's cord directory, ``nonce`` what its acknowledging router answers to: the boot's own,
+    that of the boot that made it where an old one is brought back, None where Kamal made it.
+    """
 
     plan: BootPlan
     situation: Situation
     cutover: CutOver
     new: Container
     cord: str | None
+    nonce: str | None
 
     @property
     def role(self) -> Role:
@@ -73,7 +78,7 @@ def before(stage: Stage) -> tuple[Command, ...]:
     """What makes the new container ready. Down: tied and acknowledged below the old one, where it gets no traffic."""
     if stage.cutover.direction is Direction.UP or stage.cord is None:
         return ()
-    return (cord.tie(stage.cord), _routed(stage))
+    return (cord.tie(stage.cord), *_acknowledged(stage))
 
 
 def script(stage: Stage, directory: str) -> Steps:
@@ -88,7 +93,9 @@ def without_leftovers(plan: BootPlan, situation: Situation, cutover: CutOver) ->
     """Leftovers are cut, confirmed out, drained and stopped before the new container starts."""
     steps: list[Command] = []
     for old in cutover.leftovers:
-        stage = Stage(plan=plan, situation=situation, cutover=cutover, new=old.container, cord=old.cord)
+        stage = Stage(
+            plan=plan, situation=situation, cutover=cutover, new=old.container, cord=old.cord, nonce=plan.nonce
+        )
         steps += [*_cut(old), *_out(stage, old), *_drained(stage, old)]
     return [*steps, app.stop(_ids(cutover.leftovers), plan.role.stop_wait_time, "stop leftover")]
 
@@ -150,7 +157,7 @@ def _up(stage: Stage) -> tuple[Section, ...]:
     soak = app.alive(stage.new.id, stage.role.min_healthy)
     undo = (*_cut(mine), *_out(stage, mine)) if stage.cord else ()
     guard = app.alive(stage.new.id, 0.0, "any", name=GUARD)
-    switch = Section(steps=(guard, *tie, _routed(stage), soak), undo=undo)
+    switch = Section(steps=(guard, *tie, *_acknowledged(stage), soak), undo=undo)
     olds = stage.cuttable
     if not olds:
         return (switch,)
@@ -164,19 +171,29 @@ def _down(stage: Stage) -> tuple[Section, ...]:
     cut = (*(step for old in olds for step in _cut(old)), *(step for old in olds for step in _out(stage, old)))
     soak = app.alive(stage.new.id, stage.role.min_healthy)
     undo = tuple(step for old in olds for step in _tied_again(stage, old))
-    return (Section(steps=(_routed(stage),)), Section(steps=(*cut, soak), undo=undo))
+    return (Section(steps=(serves(stage),)), Section(steps=(*cut, soak), undo=undo))
 
 
-def _routed(stage: Stage) -> Command:
-    cutover, deadline = stage.cutover, stage.role.healthcheck.deadline
-    return proxy.routed(stage.new.id, stage.plan.nonce, cutover.routers, cutover.service, stage.way, deadline)
+def serves(stage: Stage) -> Command:
+    """Waits until the new one is healthy, and the proxy says that it routes to it."""
+    cutover, deadline = stage.cutover, max(stage.role.healthcheck.deadline, stage.new.healthy_within + 10.0)
+    return proxy.routed(stage.new.id, stage.nonce or "-", cutover.routers, cutover.service, stage.way, deadline)
+
+
+def _acknowledged(stage: Stage) -> tuple[Command, ...]:
+    return (serves(stage), *_assumed(stage, stage.nonce, stage.way))
+
+
+def _assumed(stage: Stage, nonce: str | None, way: proxy.Way) -> tuple[Command, ...]:
+    """Where the proxy can be asked neither by nonce nor by its API, it is given the time that it needs."""
+    return () if way.api or (nonce and way.urls) else (proxy.assumed(stage.traefik),)
 
 
 def _tied_again(stage: Stage, old: Old) -> list[Command]:
     limit = old.container.unhealthy_within + 10.0
-    way = replace(stage.way, address=proxy.address_of(old, stage.way, _port(stage, old)))
+    way = replace(stage.way, address=proxy.address_of(old, stage.way, port_of(stage.role, old.container)))
     seen = proxy.routed(old.container.id, old.nonce or "-", (), proxy.service_of(old), way, limit, WAY_BACK[1])
-    return [cord.tie(old.cord), seen] if old.cord else []
+    return [cord.tie(old.cord), seen, *_assumed(stage, old.nonce, way)] if old.cord else []
 
 
 def _cut(old: Old) -> list[Command]:
@@ -187,15 +204,15 @@ def _out(stage: Stage, old: Old) -> list[Command]:
     """Wait until the proxy has let it go. Without a cord there is nothing to wait for."""
     if old.cord is None or not old.container.running:
         return []
-    mine = old.container.id == stage.new.id and old.nonce == stage.plan.nonce
+    mine = old.container.id == stage.new.id and old.nonce == stage.nonce
     service = stage.cutover.service if mine else proxy.service_of(old)
-    return [proxy.out(old, service, stage.way, _port(stage, old), stage.traefik)]
+    return [proxy.out(old, service, stage.way, port_of(stage.role, old.container), stage.traefik)]
 
 
 def _drained(stage: Stage, old: Old) -> list[Command]:
     if old.container.status != "running":
         return []
-    return [proxy.drain(old, stage.role, _port(stage, old), stage.traefik)]
+    return [proxy.drain(old, stage.role, port_of(stage.role, old.container), stage.traefik)]
 
 
 def _drained_and_stopped(stage: Stage) -> tuple[Section, ...]:
@@ -208,10 +225,6 @@ def _drained_and_stopped(stage: Stage) -> tuple[Section, ...]:
     well = app.alive(stage.new.id, 0.0, name=STILL_WELL)
     stop = app.stop(_ids(olds), stage.role.stop_wait_time)
     return (Section(steps=(*drained, well), undo=undo), Section(steps=(stop,)))
-
-
-def _port(stage: Stage, old: Old) -> int:
-    return port_of(old.container, stage.role)
 
 
 def _ids(olds: tuple[Old, ...]) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-Kind = Literal["text", "number", "count", "flag", "moment"]
-"""text: str. number: float. count: int. flag: bool. moment: seconds since 1970 (a UTC timestamp in frames and JSON).
-None is "not known" in each of them."""
+Kind = Literal["text", "number", "count", "bytes", "flag", "moment"]
+"""text: str. number: float. count, bytes: int. flag: bool. moment: seconds since 1970 (a UTC timestamp in frames
+and JSON). None is "not known" in each of them."""
 
 Row = Mapping[str, Any]
 

@@ -24,6 +24,11 @@ FORMAT = 1
 HEADER = "X-Kamalnb-Boot"
 NONCE_PRIORITY = 2_000_000
 
+OLDEST: Mapping[int, tuple[int, ...]] = {2: (2, 11, 31), 3: (3, 6, 1)}
+"""By major version, the first release that agrees with Docker on an API version; older ones ask for 1.24."""
+OLD_API = (1, 24)
+
+_RELEASE = re.compile(r"v?(\d+(?:\.\d+){0,2})(?![0-9A-Za-z])")
 _DEFINITION = re.compile(
     r"^traefik\.(?P<protocol>http|tcp|udp)\.(?P<kind>routers|services|middlewares)\.(?P<name>[^.]+)\.", re.I
 )
@@ -100,16 +105,14 @@ class Proxy:
 
 def proxy(container: Container) -> Proxy:
     """Reads a Traefik container's arguments. Names are case-insensitive, as Traefik's are."""
-    given = dict(_arguments(container.args))
+    given = arguments(container.args)
     entry_points = _entry_points(given)
     return Proxy(
         container=container,
         throttle=seconds(given.get("providers.providersthrottleduration"), 2.0),
         idle_timeout=seconds(given.get("serverstransport.forwardingtimeouts.idleconntimeout"), 90.0),
         entry_points={n: port for n, port in entry_points.items() if n != "traefik"} or {"http": 80},
-        secure_entry_points=frozenset(
-            n for n in entry_points if given.get(f"entrypoints.{n.lower()}.http.tls", "false") == "true"
-        ),
+        secure_entry_points=frozenset(n for n in entry_points if _is_secure(n, given)),
         api_port=_api_port(given, entry_points),
         network=given.get("providers.docker.network") or None,
         exposed_by_default=given.get("providers.docker.exposedbydefault", "true") != "false",
@@ -136,6 +139,12 @@ def services(labels: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def names(labels: Mapping[str, str]) -> frozenset[str]:
+    """Everything that ``labels`` give a name to, as ``http routers NAME``."""
+    found = (match for key in labels if (match := _DEFINITION.match(key)))
+    return frozenset(f"{m['protocol'].lower()} {m['kind'].lower()} {m['name']}" for m in found)
+
+
 def in_slot(labels: Mapping[str, str], slot: str) -> dict[str, str]:
     """``labels`` with every Traefik name they define moved into ``slot``.
 
@@ -155,6 +164,30 @@ def with_priority(labels: Mapping[str, str], priorities: Mapping[str, int]) -> d
                 del changed[key]
             changed[f"{prefix}priority"] = str(priorities[router.name])
     return changed
+
+
+def arguments(args: tuple[str, ...]) -> Mapping[str, str]:
+    """A command line as settings: names in lower case, ``true`` for one that stands alone."""
+    return dict(_arguments(args))
+
+
+def release(reference: str, labels: Mapping[str, str], said: str = "") -> tuple[int, ...]:
+    """Traefik's version as numbers: what it says itself, its image's label, else the image's tag; empty: unknown.
+
+    A tag may be short of numbers: ``v3`` is (3,).
+    """
+    tag = reference.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    for text in (said, labels.get("org.opencontainers.image.version", ""), tag):
+        match = _RELEASE.match(text.strip())
+        if match and len(match[1].split(".")[0]) < 3:  # a date is no release
+            return tuple(int(part) for part in match[1].split("."))
+    return ()
+
+
+def too_old(version: tuple[int, ...]) -> bool:
+    """Whether it cannot talk to Docker 29. What a short tag leaves open is taken for the newest."""
+    least = OLDEST.get(version[0] if version else 3, (2,) if version and version[0] < 2 else ())
+    return bool(version) and version < least[: len(version)]
 
 
 def acknowledging(main: Router, service: str, nonce: str, path: str) -> dict[str, str]:
@@ -248,6 +281,12 @@ def _arguments(args: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         if arg.startswith("--"):
             name, equals, value = arg[2:].partition("=")
             yield name.lower(), value.strip("\"'") if equals else "true"
+
+
+def _is_secure(entry_point: str, given: Mapping[str, str]) -> bool:
+    """TLS for each of its routers: said outright, or by naming a resolver or options for it."""
+    key = f"entrypoints.{entry_point.lower()}.http.tls"
+    return given.get(key, "false") == "true" or any(name.startswith(f"{key}.") for name in given)
 
 
 def _entry_points(given: Mapping[str, str]) -> dict[str, int]:

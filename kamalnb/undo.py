@@ -20,7 +20,8 @@ def backed_out(attempt: Attempt, error: KamalnbError) -> Flow[BootError]:
     """Takes everything back: cut, log kept, new one removed, names as before. Gives the error to raise."""
     yield Enter(Phase.UNDO)
     try:
-        health, log, kept = yield from _removed(attempt)
+        taken_back = _removed if attempt.returned is None else _put_back
+        health, log, kept = yield from taken_back(attempt)
         left = ""
     except KamalnbError as trouble:
         health, log, kept = (), (), ""
@@ -64,6 +65,30 @@ def _removed(attempt: Attempt) -> Flow[tuple[tuple[str, ...], tuple[str, ...], s
     log = tuple(keeping.stdout.splitlines()) if keeping else ()
     health = tuple(filter(None, mine[0].health_log)) if mine else ()
     return health[-5:], log, kept if keeping and keeping.ok else ""
+
+
+def _put_back(attempt: Attempt) -> Flow[tuple[tuple[str, ...], tuple[str, ...], str]]:
+    """One that was brought back goes back to where it was: cut and out, and stopped if it was; it stays on the host."""
+    plan, returned = attempt.plan, attempt.returned
+    assert returned is not None  # noqa: S101
+    found = yield from ask(app.containers(plan.role.service))
+    mine = next((c for c in found if c.id == returned.id), None)
+    kept = f"{attempt.directory}/logs/{returned.name}-{plan.nonce[:8]}.log"
+    steps: list[Command] = []
+    if mine is not None:
+        if attempt.cutover is not None and attempt.cord:
+            steps += switch.take_out(replace(attempt, new=mine).stage)
+        steps.append(app.keep_log(mine.id, kept, min(plan.role.healthcheck.log_lines, LOG_TAIL)).failing_ok())
+        if not returned.running:
+            steps.append(app.stop((mine.id,), plan.role.stop_wait_time, "stop it again"))
+    steps += [
+        server.tidy_runs(f"{attempt.directory}/runs"),
+        attempt.audit(f"Failed to return to app version {plan.version}"),
+    ]
+    results = yield from do(*steps, fence=plan.fence)
+    keeping = next((result for result in results if result.name == "keep log"), None)
+    health = tuple(filter(None, mine.health_log)) if mine else ()
+    return health[-5:], tuple(keeping.stdout.splitlines()) if keeping else (), kept if keeping and keeping.ok else ""
 
 
 def explained(error: KamalnbError, plan: BootPlan) -> tuple[str, str]:

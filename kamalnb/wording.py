@@ -37,6 +37,9 @@ _SPOKEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?:open|left) 1", "1 connection is open on the old container"),
         (r"(?:open|left) (\d+)", r"\1 connections are open on the old container"),
         (r"(?:open|left) unknown", "connections of the old container cannot be counted"),
+        (r"gap ([\d.]+)", r"Traefik routes again, after \1 s"),
+        (r"missing (.+)", r"Traefik does not route to \1"),
+        (r"old again", "the old Traefik runs again"),
         (r"state (\w+) \d+ (\w+)", r"the container is \1, its health \2"),
         (r"exit (\d+) [0-9a-f]{12,}", r"it ended with exit code \1"),
         (r"gone [0-9a-f]{12,}", "it was gone already"),
@@ -84,6 +87,7 @@ def spoken(line: str) -> str:
 
 def short(version: str) -> str:
     """A version that fits a column: commit hashes as Kamal shortens them, other long ones cut."""
+    version = clean(version)  # it may come from a label
     if re.fullmatch(r"[0-9a-f]{40}", version):
         return abbreviated(version)
     hashed, dirty, _rest = version.partition("_uncommitted_")
@@ -101,6 +105,27 @@ def seconds(value: float) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def ago(value: float) -> str:
+    """How long ago, as exactly as anybody wants to know it."""
+    if value < 60:
+        return f"{value:.0f} s ago"
+    minutes = round(value / 60)
+    return f"{minutes} min ago" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min ago"
+
+
+def who(name: str) -> str:
+    """A performer for a narrow column: an address without its domain."""
+    return name.partition("@")[0] or name
+
+
+def size(value: int) -> str:
+    """Bytes for people."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if value >= unit:
+            return f"{value / unit:.3g} {name}" if value < 100 * unit else f"{value / unit:.0f} {name}"
+    return f"{value} B"
 
 
 def elapsed(line: Line, now: float) -> str:
@@ -131,7 +156,7 @@ def doing(line: Line) -> str:
         case State.DONE:
             return clean(line.doing)
         case State.FAILED | State.UNTOUCHED:
-            return clean(line.failure.error.splitlines()[0]) if line.failure else ""
+            return clean((line.failure.error.splitlines() or [""])[0]) if line.failure else ""
         case State.RUNNING:
             return spoken(line.doing) or (PHASES[line.phase] if line.phase else "")
         case _:
@@ -195,7 +220,7 @@ def standing(line: Line) -> str:
         case State.WAITING:
             return f"{who}: not begun"
         case State.BOOTED:
-            return f"{who}: {line.serving} serves"
+            return f"{who}: {clean(line.serving)} serves"
         case State.DONE:
             return f"{who}: {clean(line.doing)}"
         case State.FAILED | State.UNTOUCHED:
@@ -225,14 +250,17 @@ def ending(report: Report, called: Called = Called()) -> Iterator[Told]:
 
 
 def failed(failures: tuple[HostFailed, ...], called: Called = Called()) -> Iterator[Told]:
-    """One failure (of several roles on a host, where they share it) from why to what to do."""
+    """One failure (of several roles and hosts, where they share it) from why to what to do."""
     first = failures[0]
-    roles = ", ".join(dict.fromkeys(failure.role for failure in failures))
+    roles = ", ".join(dict.fromkeys(failure.role for failure in failures if failure.role))
+    hosts = some(tuple(dict.fromkeys(failure.host for failure in failures)), "hosts")
+    who = f"{roles} on {hosts}" if roles else hosts
     where = f" in {first.phase}" if first.phase is not None else ""
     said, *more = first.error.splitlines() or [""]
     why, what = (said, first.hint) if first.hint or more else advice(said)
     why = clean(called.spelled(why.removeprefix(f"{first.host}: ")))
-    yield Told("problem", f"✗ {roles} on {first.host} {f'failed{where}' if where else 'cannot be used'}: {why}")
+    how = f"failed{where}" if where or first.begun else "cannot be used"
+    yield Told("problem", f"✗ {who} {how}: {why}")
     for line in more:
         yield Told("verbatim", f"    {clean(line.strip())}")
     if first.serving:
@@ -268,8 +296,14 @@ def _listed(heading: str, lines: tuple[str, ...]) -> Iterator[Told]:
 
 
 def _alike(failures: tuple[HostFailed, ...]) -> Iterator[tuple[HostFailed, ...]]:
-    groups: dict[tuple[str, str], list[HostFailed]] = {}
+    """Failures of a host's roles that have one reason, together; of a whole fleet too, where all else is alike."""
+    of_host: dict[tuple[str, str], list[HostFailed]] = {}
     for failure in failures:
-        groups.setdefault((failure.host, failure.error), []).append(failure)
-    for group in groups.values():
-        yield tuple(group)
+        of_host.setdefault((failure.host, failure.error), []).append(failure)
+    groups: dict[object, list[HostFailed]] = {}
+    for (host, error), found in of_host.items():
+        first = found[0]
+        roles = tuple(failure.role for failure in found)
+        told = (roles, error.removeprefix(f"{host}: "), first.phase, first.begun, first.serving, first.hint)
+        groups.setdefault((first.host, *told) if first.log or first.kept else told, []).extend(found)
+    yield from map(tuple, groups.values())

@@ -14,7 +14,7 @@ FILES = sorted(path for path in HOUSE.rglob("*.py") if "images" not in path.rela
 
 PURE = {"errors", "shell", "docker", "traefik", "sockets", "cutover", "switch", "boot", "plan", "rollout", "events"}
 PURE |= {"attempt", "undo", "aftermath", "flow", "script", "preflight", "executor", "wording", "exits"}
-PURE |= {"tables", "report", "steps"}
+PURE |= {"tables", "report", "steps", "shown", "history", "ways", "candidates", "live"}
 PURE_FOLDERS = {"commands", "config", "reads", "flows"}
 NO_IO = {
     *(
@@ -66,6 +66,8 @@ FLOORS = {
     "dry": 1,
     "looks": 1,
     "engine": 2,
+    "following_logs": 2,
+    "executing": 2,
     "check": 3,
     "runs": 3,
     "fleet": 3,
@@ -77,6 +79,7 @@ FLOORS = {
     "command_line": 4,
     "at": 4,
     "tasks": 5,
+    "readme": 5,
     "development": 5,
     "program": 6,
 }

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from kamalnb import exits
+from kamalnb.fleet import Fleet
+from kamalnb.readme import with_table
+from kamalnb.tasks import ns
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -59,6 +62,8 @@ def listed() -> dict[str, str]:
     found = {task["name"]: task["help"] or "" for task in document["tasks"]}
     for group in document["collections"]:
         found |= {f"{group['name']}.{task['name']}": task["help"] or "" for task in group["tasks"]}
+        if group.get("default"):
+            found[group["name"]] = "its default task"
     return found
 
 
@@ -77,6 +82,35 @@ def test_every_task_that_readme_names_exists(listed: dict[str, str]) -> None:
 
 def test_every_task_has_help(listed: dict[str, str]) -> None:
     assert [name for name, about in listed.items() if not about.strip()] == []
+
+
+def test_every_task_has_an_example_that_parses() -> None:
+    examples = {}
+    for name in ns.task_names:
+        lines = [line.strip() for line in (ns[name].__doc__ or "").splitlines()]
+        examples[name] = [line for line in lines if line.startswith("invoke ")]
+    assert [name for name, found in examples.items() if not found] == []
+    commands = [line.partition(" >")[0] for found in examples.values() for line in found]
+    assert {command: why for command, why in understood(commands).items() if why} == {}
+
+
+def test_the_table_of_commands_is_that_of_the_tasks() -> None:
+    assert with_table(README, ns) == README
+
+
+def test_every_task_is_a_verb_of_the_fleet_too() -> None:
+    words = {name.partition(".")[0] for name in ns.task_names} - {
+        "lab",
+        "config",
+        "init",
+        "setup",
+        "runbook",
+        "notebook",
+    }
+    verbs = {name for name in dir(Fleet) if not name.startswith("_")}
+    same = {"version": "versions", "audit": "audit", "details": "containers", "prune": "prune", "server": "bootstrap"}
+    same |= {"env": "push_env", "registry": "login", "stale-containers": "stale_containers", "lock": "lock"}
+    assert {word for word in words if same.get(word, word.replace("-", "_")) not in verbs} == set()
 
 
 def test_every_command_in_readme_parses() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import socket
+import ssl
 import struct
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import fields, replace
 
 import pytest
+from certificates import self_signed
 from demo_app import demo_app
 
 from kamalnb.errors import LabError
@@ -530,7 +532,7 @@ def test_twenty_losses_are_named_and_all_are_counted():
         "http://127.0.0.1.example.com",
         "http://127.0.0.1@example.com/",
         "http://10.0.0.7:80",
-        "https://127.0.0.1",
+        "ftp://127.0.0.1",
         "127.0.0.1:80",
         "http://127.0.0.1:99999",
         "http://",
@@ -724,3 +726,37 @@ def test_the_command_names_losses_and_ends_with_1(capsys):
 def test_the_command_refuses_the_rest_of_the_world_with_2(capsys):
     assert main(["http://example.com"]) == 2
     assert "Use a loopback address" in capsys.readouterr().err
+
+
+# -- https -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("made_for", "trusted", "lost"),
+    [("shop.test", True, False), ("other.test", True, True), ("shop.test", False, True)],
+)
+def test_over_https_only_the_certificate_of_the_host_is_believed(tmp_path, made_for, trusted, lost):
+    certificate, key = self_signed(tmp_path, made_for)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def handler(reader, writer):
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(OK)
+        writer.close()
+
+    async def asked():
+        server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=context)
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        trust = str(certificate) if trusted else None
+        load = Load({"web-1": url}, only(new=20, keepalive=20, max_seconds=0.5), "shop.test", trust=trust)
+        async with load:
+            await load.finished()
+        server.close()
+        return load.snapshot()
+
+    tally = asyncio.run(asked())
+    assert tally.requests > 5
+    assert (tally.lost > 0) is lost
+    assert lost or tally.versions == ("v1",)

@@ -127,8 +127,17 @@ def image(*tags: str) -> Image:
 def container(version: str, started: str, status: str = "running", role: str = "web") -> Container:
     labels = {"service": "app", "role": role, "destination": ""}
     return Container(
-        id=version, name=f"app-{role}-{version}", labels=labels, status=status, started=started, created=started
+        id=version,
+        name=f"app-{role}-{version}",
+        labels=labels,
+        status=status,
+        started=moment(started),
+        created=moment(started),
     )
+
+
+def moment(day: str) -> str:
+    return f"2026-01-0{day}T00:00:00.5Z"
 
 
 def meant(word: str | None, *surveys: Survey) -> str:

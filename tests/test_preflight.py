@@ -105,6 +105,40 @@ def test_traefik_as_kamal_starts_it_is_a_warning() -> None:
         assert word in check.sentence
 
 
+def with_traefik(image: str, docker: dict[str, str]) -> PretendHost:
+    host = PretendHost()
+    host.find("traefik").image, host.docker = image, docker
+    return host
+
+
+DOCKER_29 = {"Version": "29.0.1", "ApiVersion": "1.52", "MinAPIVersion": "1.44"}
+DOCKER_28 = {"Version": "28.0.0", "ApiVersion": "1.48", "MinAPIVersion": "1.24"}
+
+
+@pytest.mark.parametrize(
+    ("image", "docker", "verdict"),
+    [
+        ("traefik:v3.6.0", DOCKER_28, "warning"),
+        ("traefik:v3.6.0", DOCKER_29, "failed"),
+        ("traefik:v3.6.1", DOCKER_29, "ok"),
+        ("traefik:v2.11.30", DOCKER_29, "failed"),
+        ("traefik:v2.11.31", DOCKER_29, "ok"),
+        ("traefik:v3", DOCKER_29, "ok"),
+        ("traefik:latest", DOCKER_29, "ok"),
+    ],
+)
+def test_a_traefik_too_old_for_docker_29_is_told_and_stops_a_boot_there(
+    image: str, docker: dict[str, str], verdict: str
+) -> None:
+    (check,) = [check for check in looked(with_traefik(image, docker)).checks if check.name == "traefik"]
+    assert check.verdict == verdict
+    if verdict != "ok":
+        assert "traefik.reboot" in check.fix
+        assert "3.6.1" in check.fix
+    if verdict == "failed":
+        assert "cannot talk to Docker 29.0.1, which takes API 1.44 or newer" in check.sentence
+
+
 def test_looking_changes_nothing() -> None:
     host = PretendHost()
     kamal(host)

@@ -92,7 +92,7 @@ def real(request: pytest.FixtureRequest) -> Iterator[Twin]:
 
     config_file = request.getfixturevalue("lab").config_file
     # A dockerd that was killed, as other tests do it, leaves Traefik stopped.
-    assert all(one.ok for one in Fleet(config_file=config_file, hosts=["web-1"]).boot_traefik())
+    assert Fleet(config_file=config_file, hosts=["web-1"]).boot_traefik().wait().ok
     project = load(config_file, environ=dict(os.environ))
     executor = SshExecutor(project.config.ssh, secrets=project.secret, directory=project.root)
     yield Twin(executor)

@@ -90,7 +90,7 @@ def test_its_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("traefik", "traefik is a group of tasks. Write one of these: traefik."),
         ("app boot", "no task is called app. Did you mean boot?"),
         ("lab", "lab is a group of tasks. Write one of these: lab.down, lab.ssh, lab.status, lab.up."),
-        ("boot abc1234", "boot takes no “abc1234” there. If it is the version, write --version=abc1234."),
+        ("check abc1234", "check takes no “abc1234” there. If it is the version, write --version=abc1234."),
         ("boot --verison=1", "boot has no option --verison. Did you mean --version?"),
         ("boot --zzzzzz", "boot has no option --zzzzzz. `kamalnb boot --help` has them all."),
         ("boot -x", "boot has no option -x. `kamalnb boot --help` has them all."),

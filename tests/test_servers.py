@@ -111,7 +111,7 @@ def test_everything_of_the_service_goes_and_traefik_with_the_last_one() -> None:
     assert list(host.containers) == []
     assert host.cords == {}
     assert [path for path in host.files if path.endswith((".env", "audit.log"))] == []
-    assert host.images == {}
+    assert [name for name in host.images if name.startswith("registry.example/app:")] == []
     assert "Traefik was removed: nothing else was reached through it." in done.sentence
 
 

@@ -83,14 +83,14 @@ def run(boot: BootPlan, home: str, labels: Mapping[str, str], cord: str | None, 
         *("--name", boot.container_name, "--hostname", boot.hostname),
         *("-e", f"KAMAL_CONTAINER_NAME={boot.container_name}", "-e", f"KAMAL_VERSION={boot.version}"),
         *("--env-file", env_file(boot, home)),
-        *_each("--env", (f"{key}={value}" for key, value in role.env_on(boot.host).clear.items())),
+        *each("--env", (f"{key}={value}" for key, value in role.env_on(boot.host).clear.items())),
         *_health(role),
         *(("--mount", f"type=bind,source={cord},target={role.healthcheck.cord}") if cord else ()),
-        *_logging(role),
-        *_each("--volume", role.volumes),
-        *_each("--label", (f"{key}={value}" for key, value in labels.items())),
+        *logging(role),
+        *each("--volume", role.volumes),
+        *each("--label", (f"{key}={value}" for key, value in labels.items())),
         *(("--stop-signal", role.stop_signal) if role.stop_signal else ()),
-        *_options(role),
+        *options(role),
         boot.reference,
         *(shlex.split(role.cmd) if role.cmd else ()),
     )
@@ -163,6 +163,11 @@ def health_command(role: Role) -> str:
         return f"{app}\nk_app || {{ sleep 1; k_app; }} || {{ sleep 1; k_app; }}"
     cord = shlex.quote(f"{role.healthcheck.cord}/cord")
     return f"{app}\nk_tied() {{ [ -e {cord} ]; }}\nk_tied && {{ k_app || {{ sleep 1; k_tied && k_app; }} || {{ sleep 1; k_tied && k_app; }}; }}"
+
+
+def start_again(identifier: str) -> Command:
+    """Starts a container that is there and was stopped; its restarts count from none again."""
+    return Command(name="start it again", words=("docker", "start", identifier), limit=120.0, example=identifier)
 
 
 def verify(identifier: str, role: Role) -> Command:
@@ -262,14 +267,18 @@ def _health(role: Role) -> Iterator[Word]:
     yield from ("--health-timeout", f"{3 * slowest + 3}s", "--health-retries", "1", "--health-start-period", "1ms")
 
 
-def _logging(role: Role) -> Iterator[Word]:
+def logging(role: Role) -> Iterator[Word]:
+    """``--log-driver`` and ``--log-opt``."""
     if role.logging.driver:
         yield from ("--log-driver", role.logging.driver)
-    yield from _each("--log-opt", (f"{key}={value}" for key, value in role.logging.options.items()))
+    yield from each("--log-opt", (f"{key}={value}" for key, value in role.logging.options.items()))
 
 
-def _options(role: Role) -> Iterator[Word]:
+def options(role: Role, without: frozenset[str] = frozenset()) -> Iterator[Word]:
+    """The role's further options of ``docker run``."""
     for key, value in role.options.items():
+        if key in without:
+            continue
         for one in value if isinstance(value, tuple) else (value,):
             if one is True:
                 yield f"--{key}"
@@ -277,6 +286,7 @@ def _options(role: Role) -> Iterator[Word]:
                 yield from (f"--{key}", str(one))
 
 
-def _each(option: str, values: Iterator[str] | tuple[str, ...]) -> Iterator[Word]:
+def each(option: str, values: Iterator[str] | tuple[str, ...]) -> Iterator[Word]:
+    """``values``, each behind ``option``."""
     for value in values:
         yield from (option, value)

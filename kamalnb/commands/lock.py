@@ -45,13 +45,17 @@ while k_h=$(exec 9>&-; timeout "$4" head -n 1) && [ -n "$k_h" ]; do :; done"""
 
 
 # k_lock LOCK PERSON KAMAL...: who holds what. Looking must not take it, not even for a moment: a deploy would be
-# refused then. So the kernel's own list is read, where the file's inode tells.
+# refused then. So the kernel's own list is read, where the file's inode tells. A host that is itself a container lists
+# no lock whose taker has ended (the program flock has): there it counts who has the file open as descriptor 9.
 STATE = """\
+k_locked() {
+  k_i=$(ls -i "$1") && k_i=${k_i%% *}
+  ! grep -q "FLOCK .*:$k_i " /proc/locks 2>/dev/null || return 0
+  k_p=$(cd "$(dirname "$1")" && pwd -P)/${1##*/}
+  ls -l /proc/[0-9]*/fd/9 2>/dev/null | grep -qF -- "-> $k_p"
+}
 k_lock() {
-  if [ -s "$1" ]; then
-    k_i=$(ls -i "$1") && k_i=${k_i%% *}
-    if grep -q "FLOCK .*:$k_i " /proc/locks 2>/dev/null; then echo 'held'; sed 's/^/ /' "$1"; fi
-  fi
+  if [ -s "$1" ] && k_locked "$1"; then echo 'held'; sed 's/^/ /' "$1"; fi
   if [ -e "$2" ]; then echo 'person'; sed 's/^/ /' "$2"; fi
   shift 2
   for k_d in "$@"; do [ ! -d "$k_d" ] || { echo 'kamal'; sed 's/^/ /' "$k_d/details" 2>/dev/null; }; done
@@ -98,7 +102,7 @@ class Claim:
     @property
     def line(self) -> str:
         """The claim for people, one line."""
-        return " ".join(f"{self.who} since {self.when}: {self.why} {self.version}".split())
+        return _one_line(f"{self.who} since {self.when}: {self.why} {self.version}")
 
 
 def path(config: Config) -> str:
@@ -189,8 +193,14 @@ def _name(config: Config) -> str:
 
 def _details(claim: Claim) -> str:
     """Kamal's three lines in base64 (its ``lock status`` shows them)."""
-    text = f"Locked by: {claim.who} at {claim.when}\nVersion: {claim.version}\nMessage: kamalnb {claim.why}"
+    who, version, why = _one_line(claim.who), _one_line(claim.version), _one_line(claim.why)
+    text = f"Locked by: {who} at {claim.when}\nVersion: {version}\nMessage: kamalnb {why}"
     return base64.b64encode(text.encode()).decode()
+
+
+def _one_line(text: str) -> str:
+    """What people wrote, on one line: nothing of it may look like another line, nor steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def _kamal(details: str) -> str:

@@ -115,6 +115,12 @@ def routed(
     return look(name, *words, uses=(*ASK, host.ROUTED), limit=deadline + 30.0)
 
 
+def assumed(proxy: Proxy) -> Command:
+    """Gives the proxy the time that it needs to route to a healthy container, where it cannot be asked."""
+    delay = proxy.assumed_delay
+    return look("assume routed", "k_assume", f"{delay:g}", uses=(host.ASSUME,), limit=delay + 30.0)
+
+
 def out(old: Old, service: str, way: Way, port: int, proxy: Proxy) -> Command:
     """Waits until Docker no longer calls it healthy and the proxy has let it go."""
     deadline = old.container.unhealthy_within + 2 * proxy.throttle + 10.0

@@ -1,4 +1,4 @@
-"""Commands that start the proxy. ``boot`` never touches a Traefik that runs."""
+"""Commands that start, stop and remove the proxy. ``boot`` never touches a Traefik that runs."""
 
 from __future__ import annotations
 
@@ -29,8 +29,27 @@ CATCH_ALL = {
     "traefik.http.services.unavailable.loadbalancer.server.port": "0",
 }
 
+# A reboot that a dying host cut off was not confirmed: then the one before it is Traefik, and the new one goes.
+SETTLE = """\
+k_settle_traefik() {
+  k_state_now=$(docker inspect --format '{{.State.Status}}' traefik 2>/dev/null)
+  docker ps --all --no-trunc --format '{{.ID}} {{.Names}}' | while read -r k_id k_name; do
+    k_hex=${k_name##*_}
+    case $k_hex in *[!0-9a-f]* | "") continue ;; esac
+    [ ${#k_hex} -eq 16 ] || continue
+    case $k_name in
+      "traefik_new_$k_hex") docker rm --force "$k_id" >/dev/null ;;
+      "traefik_replaced_$k_hex")
+        if [ "$k_state_now" = running ]; then docker rm --force "$k_id" >/dev/null; continue; fi
+        docker rm --force traefik >/dev/null 2>&1
+        docker rename "$k_id" traefik ;;
+    esac
+  done
+}"""
+
 BOOT = """\
 k_boot_traefik() {
+  k_settle_traefik
   case $(docker inspect --format '{{.State.Status}}' traefik 2>/dev/null) in
     running) echo "runs already"; return 0 ;;
     ?*) docker start traefik >/dev/null && echo "started again"; return ;;
@@ -43,31 +62,68 @@ k_boot_traefik() {
 def boot(settings: TraefikSettings, run_directory: str) -> tuple[Command, ...]:
     """Starts Traefik where it does not run, with the file's own settings winning over ours, and sees it stay up."""
     words = ("k_boot_traefik", *run(settings, run_directory))
-    start = Command(name="start traefik", words=words, uses=(BOOT,), limit=600.0, example="started")
-    stays = Command(
-        name="traefik stays up",
-        words=("k_alive", NAME, hundredths(1.0), "any"),
-        uses=(host.CLOCK, host.ALIVE),
-        changes=False,
-    )
-    return start, stays
+    begin = Command(name="start traefik", words=words, uses=(SETTLE, BOOT), limit=600.0, example="started")
+    return begin, stays_up()
 
 
 def run(settings: TraefikSettings, run_directory: str) -> tuple[Word, ...]:
     """The ``docker run`` of the proxy, in Kamal's order."""
     return (
         *("docker", "run", "--name", NAME, "--detach", "--restart", "unless-stopped"),
-        *(("--publish", f"{settings.host_port}:80") if settings.publish else ()),
-        *(() if _publishes_api(settings) else ("--publish", f"127.0.0.1:{API_PORT}:{API_PORT}")),
+        *(word for one in _ours_published(settings) for word in ("--publish", one)),
         *("--volume", "/var/run/docker.sock:/var/run/docker.sock"),
         *("--env-file", env_file(run_directory)),
         *_each("env", dict(settings.env.clear)),
         *("--log-opt", "max-size=10m"),
-        *_each("label", {**CATCH_ALL, **settings.labels}),
+        *_each("label", labels(settings)),
         *_options(settings.options),
         settings.image,
         *_arguments(settings.args),
     )
+
+
+def create(settings: TraefikSettings, run_directory: str, name: str) -> Command:
+    """Makes the new one without starting it: what Docker refuses is refused while the old one still runs."""
+    _docker, _run, _name, _traefik, _detach, *rest = run(settings, run_directory)
+    words = ("k_create_traefik", "docker", "create", "--name", name, *rest)
+    script = 'k_create_traefik() { k_settle_traefik; "$@" >/dev/null; }'
+    return Command(name="create Traefik", words=words, uses=(SETTLE, script), limit=60.0)
+
+
+def start() -> Command:
+    """Starts the one that is there."""
+    return Command(name="start traefik", words=("docker", "start", NAME), limit=60.0)
+
+
+def stays_up() -> Command:
+    """Holds for a second if it stays up: a wrong argument ends it at once."""
+    words = ("k_alive", NAME, hundredths(1.0), "any")
+    return Command(name="traefik stays up", words=words, uses=(host.CLOCK, host.ALIVE), changes=False)
+
+
+def stop(seconds: int) -> Command:
+    """SIGTERM, and ``seconds`` for what is open."""
+    return Command(name="stop traefik", words=("docker", "stop", "-t", str(seconds), NAME), limit=seconds + 30.0)
+
+
+def remove(name: str = NAME) -> Command:
+    """Removes the container, stopped or not. Named volumes stay."""
+    return Command(name="remove traefik", words=("docker", "rm", "--force", name), limit=60.0)
+
+
+def remove_image(references: tuple[str, ...]) -> Command:
+    """Takes the image away unless another container uses it."""
+    return Command(name="remove traefik image", words=("docker", "image", "rm", *references), may_fail=True, limit=60.0)
+
+
+def labels(settings: TraefikSettings) -> dict[str, str]:
+    """Its labels: Kamal's answer for what no app answers, then the file's."""
+    return {**CATCH_ALL, **settings.labels}
+
+
+def arguments(settings: TraefikSettings) -> tuple[str, ...]:
+    """Its arguments: ours, then the file's."""
+    return tuple(str(word) for word in _arguments(settings.args))
 
 
 def env_file(run_directory: str) -> str:
@@ -75,10 +131,21 @@ def env_file(run_directory: str) -> str:
     return f"{run_directory}/env/traefik/traefik.env"
 
 
-def _publishes_api(settings: TraefikSettings) -> bool:
-    published = settings.options.get("publish", ())
-    listed = published if isinstance(published, tuple) else (str(published),)
-    return any(str(one).rpartition(":")[2] == str(API_PORT) for one in listed)
+def published(settings: TraefikSettings) -> tuple[str, ...]:
+    """Every ``--publish`` word: Kamal's, ours, the file's."""
+    return (*_ours_published(settings), *_listed(settings.options.get("publish", ())))
+
+
+def _ours_published(settings: TraefikSettings) -> Iterator[str]:
+    if settings.publish:
+        yield f"{settings.host_port}:80"
+    theirs = _listed(settings.options.get("publish", ()))
+    if not any(one.rpartition(":")[2] == str(API_PORT) for one in theirs):
+        yield f"127.0.0.1:{API_PORT}:{API_PORT}"
+
+
+def _listed(value: str | bool | tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
 
 
 def _arguments(given: Mapping[str, str | bool | tuple[str, ...]]) -> Iterator[Word]:

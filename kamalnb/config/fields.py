@@ -19,9 +19,13 @@ from .scalars import EnvText, Wrong
 from .yamltext import flow_list
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
+# Docker's names begin with a letter or digit, and a program would take what begins with a dash for an option.
+_SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _HOST = re.compile(r"(?![-.])[A-Za-z0-9._-]+|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9]+)?\]?")
-_IMAGE = re.compile(r"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*")
-_SERVER = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?(/[A-Za-z0-9._/-]+)?")
+_IMAGE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*")
+_SERVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(:[0-9]+)?(/[A-Za-z0-9._/-]+)?")
+_REFERENCE = re.compile(r"[A-Za-z0-9][!-~]*")
+_DIRECTORY = re.compile(r"[^\x00-\x1f\x7f-][^\x00-\x1f\x7f]*")
 _OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\[\]-]*")
 _LABEL = re.compile(r"[^\s=]+")
 
@@ -184,7 +188,12 @@ Value = Annotated[str | bool | tuple[str, ...], *_type(_option, type=["string", 
 Path = Annotated[str, *words("a path")]
 _NO_TAG = "should be a name in small letters, without tag: my-name/my-app. The version comes from --version."
 Image = Annotated[str, *_matching(_IMAGE, _NO_TAG, "my-name/my-app")]
-Service = Annotated[str, *_matching(NAME, "may have letters, digits, - and _ only. Write one like my-app.", "my-app")]
+_NO_SERVICE = "may have letters, digits, - and _ only, and - and _ not at its start. Write one like my-app."
+Service = Annotated[str, *_matching(_SERVICE, _NO_SERVICE, "my-app")]
+_NO_REFERENCE = "is no image's name: it begins with a letter or digit. Write one like traefik:v2.11."
+Reference = Annotated[str, *_matching(_REFERENCE, _NO_REFERENCE, "traefik:v2.11")]
+_NO_DIRECTORY = "is no directory that programs take: no - at its start, no line ends. Write one like .kamal."
+Directory = Annotated[str, *_matching(_DIRECTORY, _NO_DIRECTORY, ".kamal")]
 Server = Annotated[str, *_matching(_SERVER, "should be a host name, without https://: ghcr.io.", "ghcr.io")]
 Url = Annotated[str, *_matching(re.compile(r"[!-~]+"), "should be a path without spaces, like /up.", "/up")]
 FromVariable = BeforeValidator(_from_variable)

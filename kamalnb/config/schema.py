@@ -17,6 +17,7 @@ from .fields import (
     AliasName,
     Cord,
     Count,
+    Directory,
     EnvName,
     Flag,
     FromVariable,
@@ -33,6 +34,7 @@ from .fields import (
     Path,
     Plain,
     Port,
+    Reference,
     RoleName,
     Seconds,
     Server,
@@ -195,7 +197,7 @@ Release = Annotated[
 
 
 class TraefikFile(Section):
-    image: Annotated[str, *words("traefik:v2.11")] | None = Field(None, description="Default traefik:v2.11.")
+    image: Reference | None = Field(None, description="Default traefik:v2.11.")
     host_port: Port | None = Field(None, description="Port of the host. Default 80.")
     publish: Flag | None = Field(None, description="Publish that port. Default true.")
     labels: dict[Label, Plain] = Field({}, description="Labels of Traefik's container.")
@@ -221,7 +223,7 @@ class DeployFile(Timing):
     ssh: SshFile | None = Field(None, description="SSH.")
     sshkit: SshkitFile | None = Field(None, description="How many connections, for how long.")
     traefik: TraefikFile | None = Field(None, description="The proxy on each host.")
-    run_directory: Path | None = Field(None, description="Directory on the hosts. Default .kamal.")
+    run_directory: Directory | None = Field(None, description="Directory on the hosts. Default .kamal.")
     hooks_path: Path | None = Field(None, description="Directory of hooks here. Default .kamal/hooks.")
     release: Release | None = Field(None, description="Runs once before anything is booted: migrations.")
     aliases: dict[AliasName, Alias] = Field({}, description="Words of your own for kamalnb's command line.")

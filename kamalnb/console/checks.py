@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ..wording import Called, clean, counted
 from .choice import Style, is_terminal
+from .jsonlines import as_json
 
 if TYPE_CHECKING:
     from ..preflight import Check
@@ -25,7 +25,7 @@ def show_checks(checks: Sequence[Check], style: Style, out: TextIO | None = None
     out = out or sys.stdout
     if style.json:
         for check in checks:
-            print(json.dumps(asdict(check), ensure_ascii=False), file=out, flush=True)
+            print(as_json(asdict(check)), file=out, flush=True)
     elif is_terminal(out, os.environ):
         _table(checks, style, out)
     else:

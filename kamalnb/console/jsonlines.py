@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TextIO
+import re
+from typing import Any, TextIO
 
 from ..events import Event
 from ..report import Report
+
+_STEERS = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def as_json(value: Any) -> str:
+    """``value`` on one line that any terminal, pager and log can take: letters as they are, what steers one escaped."""
+    line = json.dumps(value, ensure_ascii=False, default=str)
+    return _STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 class JsonLines:
@@ -17,7 +26,7 @@ class JsonLines:
 
     def show(self, event: Event, report: Report) -> None:
         """One line, at once."""
-        print(json.dumps(event.as_dict(), ensure_ascii=False, default=str), file=self._out, flush=True)
+        print(as_json(event.as_dict()), file=self._out, flush=True)
 
     def close(self, report: Report) -> None:
         """Nothing: ``RunFinished`` was the last line."""

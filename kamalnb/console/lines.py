@@ -49,7 +49,7 @@ def _of_host(event: Event, phase: str) -> Said | None:
         case events.HostDone():
             return Said("ok", clean(event.sentence), "done")
         case events.HostFailed():
-            where = f"failed in {event.phase}" if event.phase else "cannot be used"
+            where = f"failed in {event.phase}" if event.phase else "failed" if event.begun else "cannot be used"
             why = event.error.removeprefix(f"{event.host}: ").splitlines() or [""]
             return Said("problem", f"{where}: {clean(why[0])}", phase or "failed")
         case _:

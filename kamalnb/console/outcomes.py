@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -12,6 +11,7 @@ from ..errors import HostUnreachable
 from ..rollout import Outcome
 from ..wording import clean
 from .choice import Style
+from .jsonlines import as_json
 
 
 def show_outcomes(what: str, outcomes: Sequence[Outcome], style: Style, out: TextIO | None = None) -> int:
@@ -28,7 +28,7 @@ def show_outcomes(what: str, outcomes: Sequence[Outcome], style: Style, out: Tex
 def _line(what: str, outcome: Outcome, style: Style) -> str:
     host, error = outcome.job.host, outcome.error
     if style.json:
-        return json.dumps({"host": host, "ok": outcome.ok, "said": str(error or outcome.value)}, ensure_ascii=False)
+        return as_json({"host": host, "ok": outcome.ok, "said": str(error or outcome.value)})
     if error is None:
         return f"✓ {host}: {what} {clean(str(outcome.value))}"
     first, *more = str(error).removeprefix(f"{host}: ").splitlines() or [""]

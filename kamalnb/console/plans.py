@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, TextIO
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 from ..steps import NOTHING
 from ..wording import clean, counted, short
 from .choice import Style, is_terminal
+from .jsonlines import as_json
 from .tables import show_table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def show_plan(plan: Plan, style: Style, out: TextIO | None = None) -> int:
             "plan": plan.id, "version": plan.version, "target": plan.target, "hosts": list(plan.hosts),
             "warnings": list(plan.warnings), "steps": list(plan.table().records()),
         }  # fmt: skip
-        print(json.dumps(document, ensure_ascii=False), file=out, flush=True)
+        print(as_json(document), file=out, flush=True)
         return 0
     show_table(plan.table(), style, out)
     print(_closing(plan, style), file=out, flush=True)

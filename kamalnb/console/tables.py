@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from .. import wording
 from ..tables import Column, Row, Table, moment
-from ..wording import clean, seconds, short
+from ..wording import clean, short
 from .choice import Style, is_terminal
+from .jsonlines import as_json
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -25,6 +26,8 @@ TONES = {
 }
 """What a word means, as a colour. ``nothing`` is red where it is a status: nobody answers requests."""
 NONE = "–"
+FLEXIBLE = ("note", "message", "details", "sentence", "also", "by", "performer", "revision", "running", "file", "args")
+"""Columns of free text: they give way where there is little room."""
 NARROW = 60
 """Columns below which each row is written as a block of its own."""
 
@@ -34,7 +37,7 @@ def show_table(table: Table, style: Style, out: TextIO | None = None) -> int:
     out = out or sys.stdout
     if style.json:
         for record in table.records():
-            print(json.dumps(record, ensure_ascii=False), file=out, flush=True)
+            print(as_json(record), file=out, flush=True)
     elif is_terminal(out, os.environ):
         _on_terminal(table, style, out)
     else:
@@ -80,14 +83,14 @@ def cell(column: Column, row: Row, as_of: float) -> str:
         case "flag":
             return "yes" if value else "no"
         case "moment":
-            return (
-                f"{seconds(max(0.0, as_of - value))} ago"
-                if as_of - value < 86_400
-                else f"{moment(value):%Y-%m-%d %H:%M}"
-            )
+            return wording.ago(max(0.0, as_of - value)) if as_of - value < 86_400 else f"{moment(value):%Y-%m-%d %H:%M}"
+        case "bytes":
+            return wording.size(value)
         case "number":
             return f"{value:g}"
     text = clean(str(value).replace("\n", " "))
+    if column.name in ("by", "performer"):
+        return wording.who(text)
     return short(text) if column.name in ("version", "before", "after", "previous") else text
 
 
@@ -141,10 +144,12 @@ def _grid(table: Table, columns: tuple[Column, ...]) -> object:
 
     grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for column in columns:
+        widest = max([len(column.title), *(len(cell(column, row, table.as_of)) for row in table.rows)])
+        flexible = column.wide or column.name in FLEXIBLE
         grid.add_column(
-            column.title, justify="right" if column.kind in ("count", "number") else "left",
-            no_wrap=not column.wide and column.name not in ("note", "message", "details", "sentence", "also"),
-            overflow="fold" if column.wide else "ellipsis",
+            column.title, justify="right" if column.kind in ("count", "number", "bytes") else "left",
+            min_width=min(12, widest) if flexible else min(40, widest), no_wrap=not flexible,
+            overflow="fold" if flexible else "ellipsis",
         )  # fmt: skip
     for row in table.rows:
         grid.add_row(*(_text(column, row, table.as_of) for column in columns))

@@ -64,6 +64,16 @@ class Base:
         return replace(self, roles=chosen_roles, hosts=chosen_hosts, primary=primary or self.primary)
 
     @property
+    def config(self) -> Config:
+        """The file as it is understood now."""
+        return self._project().config
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The chosen hosts, in the file's order."""
+        return self._select(self.config).hosts
+
+    @property
     def asks(self) -> bool:
         """Whether the file asks a person to confirm every change (``confirm: true``)."""
         return self._project().config.confirm

@@ -1,78 +1,96 @@
-"""The verbs that change something else than the version that serves."""
+"""The verbs that change containers and images, but not the version that is to serve: Kamal's ``app``."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Unpack
 
-from ..commands import server
-from ..commands import traefik as traefik_commands
-from ..commands.lock import Claim
+from ..config.model import Role
 from ..engine import Engine
-from ..flow import Flow, do
-from ..rollout import Job, Outcome
+from ..flow import Flow
+from ..flows.change import OnHost
+from ..rollout import Done
 from ..runs import How, Options
-from ..runs.change import Change, ChangeRun, Place
+from ..runs.change import ChangeRun, Work
 from .looking import Looking
 from .rollout import Rollout
-
-if TYPE_CHECKING:
-    from ..project import Project
 
 
 @dataclass(frozen=True, kw_only=True)
 class Changing(Looking):
-    """Each verb gives a ``Rollout``; ``how`` is ``runs.How`` as keywords."""
+    """Each verb gives a ``Rollout``; ``how`` is ``runs.How`` as keywords.
 
-    def acquire_lock(self, message: str) -> Rollout:
-        """Locks the fleet for a person, with a reason, until ``release_lock``: every run is refused meanwhile."""
-        from ..flows import locking
+    Whatever may be routed is cut, confirmed out and drained before it is stopped.
+    """
 
-        change = Change(
-            verb="lock", done="locked", flow=lambda place: locking.acquired(place.config, _claim(place, message)),
-            per_role=False, looks=False, locks=False, confirms=False,
-        )  # fmt: skip
-        return self.where(primary=True)._change(change, {})
+    def start(self, version: str | None = None, **how: Unpack[Options]) -> Rollout:
+        """Starts the newest stopped container of each role (or ``version``'s) again, in the dark, then routes to it."""
+        from ..flows import stopping
 
-    def release_lock(self) -> Rollout:
-        """Takes a person's lock (or Kamal's) away. A run's own lock cannot be taken away; it ends with its run."""
-        from ..flows import locking
+        return self._change(
+            Work(verb="start", done="started", on_role=lambda change: stopping.started(change, version)), how
+        )
 
-        change = Change(
-            verb="unlock", done="released", flow=lambda place: locking.released(place.config, place.performer),
-            per_role=False, looks=False, locks=False, confirms=False,
-        )  # fmt: skip
-        return self.where(primary=True)._change(change, {})
+    def stop(self, version: str | None = None, **how: Unpack[Options]) -> Rollout:
+        """Stops every running container of each role, or those of ``version``."""
+        from ..flows import stopping
 
-    def boot_traefik(self) -> tuple[Outcome, ...]:
-        """Starts Traefik on every chosen host where it does not run. Outcomes, one a host."""
+        return self._change(
+            Work(verb="stop", done="stopped", on_role=lambda change: stopping.stopped(change, version)), how
+        )
+
+    def stop_stale(self, **how: Unpack[Options]) -> Rollout:
+        """Stops every running container but the one that serves."""
+        from ..flows import stopping
+
+        return self._change(Work(verb="stale-containers", done="stopped", on_role=stopping.stale_stopped), how)
+
+    def remove(self, **how: Unpack[Options]) -> Rollout:
+        """Stops and removes every container of the chosen roles, then the images that nothing uses any more."""
+        roles = {host: [role for one, role in self._chosen() if one == host] for host, _ in self._chosen()}
+
+        def removed(place: OnHost) -> Flow[Done]:
+            from ..flows import removing
+
+            told = []
+            for role in roles[place.host]:
+                told.append((yield from removing.containers_removed(place.of(role))))
+            told.append((yield from removing.images_removed(place)))
+            return Done(" ".join(done.sentence for done in told))
+
+        return self._change(Work(verb="remove", done="removed", on_host=removed), how)
+
+    def remove_container(self, version: str, **how: Unpack[Options]) -> Rollout:
+        """Removes the containers of ``version``."""
+        from ..flows import removing
+
+        return self._change(
+            Work(
+                verb="remove-container",
+                done="removed",
+                on_role=lambda change: removing.container_removed(change, version),
+            ),
+            how,
+        )
+
+    def remove_containers(self, **how: Unpack[Options]) -> Rollout:
+        """Removes every container of the chosen roles."""
+        from ..flows import removing
+
+        return self._change(Work(verb="remove-containers", done="removed", on_role=removing.containers_removed), how)
+
+    def remove_images(self, **how: Unpack[Options]) -> Rollout:
+        """Removes the service's images, but for those that a container is made from."""
+        from ..flows import removing
+
+        return self._change(Work(verb="remove-images", done="removed", on_host=removing.images_removed), how)
+
+    def _chosen(self) -> Iterator[tuple[str, Role]]:
+        yield from self._select(self._project().config).pairs
+
+    def _change(self, work: Work, how: Options) -> Rollout:
         project = self._project()
-        selection = self._select(project.config)
-        hosts = tuple(host for host in selection.hosts if any(r.traefik for h, r in selection.pairs if h == host))
-        jobs = tuple(Job(host, "", _traefik(project, host)) for host in hosts)
-        return self._each(project, jobs)
-
-    def _change(self, change: Change, how: Options) -> Rollout:
-        project = self._project()
-        run = ChangeRun(project, self._select(project.config), change, How(**how))
+        run = ChangeRun(project, self._select(project.config), work, How(**how))
         engine = Engine(self._executor(project), self.clock, dry_run=bool(how.get("dry_run")))
         return Rollout(engine, run.stream, run.target)
-
-
-def _claim(place: Place, message: str) -> Claim:
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return Claim(run_id=place.run_id, who=place.performer, when=when, version="", why=message or "no reason given")
-
-
-def _traefik(project: Project, host: str) -> Flow[str]:
-    config = project.config
-    directory = config.run_directory
-    secret = {key: project.secret(source) for key, source in config.traefik.env.secret.items()}
-    path = traefik_commands.env_file(directory)
-    upload = server.write_file(path, server.env_text(secret), "env file") if secret else server.touch_env_file(path)
-    audit = server.audit(
-        server.audit_path(config.service, config.destination, directory), (project.performer(),), "Booted Traefik"
-    )
-    results = yield from do(upload, *traefik_commands.boot(config.traefik, directory), audit)
-    return next(result.stdout.strip() for result in results if result.name == "start traefik")

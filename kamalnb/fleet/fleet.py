@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .booting import Booting
-from .changing import Changing
+from .proxies import Proxies
+from .running import Running
+from .surroundings import Surroundings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fleet(Booting, Changing):
+class Fleet(Booting, Surroundings, Proxies, Running):
     """The hosts of a ``deploy.yml``, or the part of them that ``roles`` and ``hosts`` (names, wildcards) choose.
 
     The file is read afresh by each verb, and nothing is reached before one is called. A part of a fleet is a fleet

@@ -60,6 +60,22 @@ class Looking(Base):
 
         return self._frame(locks.READ)
 
+    def images(self) -> pd.DataFrame:
+        """The service's images on each host. Columns: reads.images."""
+        from ..reads import images
+
+        return self._frame(images.IMAGES)
+
+    def audit(self, lines: int | None = None, since: str | None = None) -> pd.DataFrame:
+        """Who did what, all hosts merged, the newest first: the last ``lines`` of each host (50), or ``since``.
+
+        ``since`` is ``42m``, ``3h``, ``2d`` or a moment (ISO 8601). Columns: reads.audit.
+        """
+        from ..reads import audit
+
+        moment = audit.since_seconds(since, time.time()) if since else None
+        return self._frame(audit.audits(lines, moment))
+
     def check(self, version: str | None = None) -> tuple[Check, ...]:
         """Looks at everything that a boot (of ``version``) needs, changes nothing: one row for each host and thing."""
         from ..check import check
@@ -89,10 +105,9 @@ class Looking(Base):
             if outcome.error is None:
                 rows += outcome.value
             else:
-                failed[host] = _why(host, outcome.error)
+                failed[host] = why(host, outcome.error)
                 rows += read.missing(scenes[host], failed[host])
-        for host, why in selection.left_out:
-            failed[host] = why
+        failed |= dict(selection.left_out)
         answers = Answers(config=project.config, selection=selection, rows=tuple(rows), failed=failed, now=now)
         whole = read.whole(answers)
         return Table(
@@ -106,6 +121,7 @@ def _asked(read: Read, scene: Scene) -> Flow[tuple[Row, ...]]:
     return (yield from read.look(scene))
 
 
-def _why(host: str, error: KamalnbError) -> str:
+def why(host: str, error: KamalnbError) -> str:
+    """Why a host did not answer, on one line."""
     first = str(error).removeprefix(f"{host}: ").splitlines()
     return " ".join(line.strip() for line in first)

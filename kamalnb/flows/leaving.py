@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..aftermath import first_failure, followed, sentence, told_of
 from ..commands import app, cord, host, proxy, server
-from ..cutover import Old, Situation, main_router, old_of, port_of, version_of
+from ..cutover import Old, Situation, port_of, version_of
 from ..docker import Container
 from ..errors import BootError
 from ..events import Fact, Phase
@@ -17,6 +17,7 @@ from ..flow import Enter, Flow, Tell, do
 from ..script import REFUSED, Script, Section
 from ..shell import Command, Result
 from .change import Change
+from .standing import main_router, old_of
 
 NO_WAY = proxy.Way(by="host", urls=(), api=None, network="", address="-")
 """Where the proxy cannot be asked about a container: then it is taken to be out after a wait."""
@@ -82,7 +83,7 @@ class Leaving:
         return (Section(steps=(*cuts, *(self._let_go(old) for old in cuttable)), undo=tuple(undo)),)
 
     def _let_go(self, old: Old) -> Command:
-        port = port_of(old.container, self.change.role)
+        port = port_of(self.change.role, old.container)
         assert self.situation.proxy is not None  # noqa: S101
         return proxy.out(old, proxy.service_of(old), self._way(old, port), port, self.situation.proxy)
 
@@ -97,7 +98,7 @@ class Leaving:
     def _drained(self) -> list[Command]:
         traefik, role = self.situation.proxy, self.change.role
         alive = [old for old in self.routed if old.container.status == "running"]
-        return [proxy.drain(old, role, port_of(old.container, role), traefik) for old in alive if traefik]
+        return [proxy.drain(old, role, port_of(role, old.container), traefik) for old in alive if traefik]
 
     def _stopped(self) -> list[Command]:
         ids = tuple(old.container.id for old in self.running)

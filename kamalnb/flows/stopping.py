@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ..aftermath import sentence
 from ..commands import app, cord, host, proxy
 from ..config.model import Role
-from ..cutover import Old, Situation, main_router, old_of, port_of, standing_first, version_of
+from ..cutover import Old, Situation, port_of, version_of
 from ..docker import Container
 from ..errors import BootError, CommandFailed, KamalnbError
 from ..events import Phase
@@ -18,6 +18,7 @@ from ..switch import worker_is_well
 from ..traefik import NONCE_LABEL, routers
 from .change import Change, looked
 from .leaving import NO_WAY, Leaving, left
+from .standing import main_router, old_of, standing_first
 
 LOG_LINES = 30
 
@@ -76,7 +77,7 @@ def started(change: Change, version: str | None = None) -> Flow[Done]:
             return Done(f"{role.name}: {here} runs already.", {"started": None, "serving": here})
         raise BootError(
             f"{here} serves there already, so {version} was not started.", serving=f"{here} serves, as before.",
-            hint=f"To go over to it with no lost request: invoke rollback {version}. Or first: invoke stop.",
+            hint=f"To go over to it with no lost request: invoke rollback --version={version}. Or first: invoke stop.",
         )  # fmt: skip
     if role.traefik and situation.proxy is None:
         raise BootError(
@@ -119,7 +120,7 @@ class _Start:
         """The wait until the proxy acknowledges it."""
         role, one, traefik = self.change.role, self.container, self.situation.proxy
         assert traefik is not None  # noqa: S101
-        port = port_of(one, role)
+        port = port_of(role, one)
         try:
             way = proxy.way_to(traefik, one, main_router(one), port, self.situation.host_tool)
         except BootError:

@@ -222,9 +222,8 @@ def _own_service(lab: Lab, project: Project) -> Iterator[None]:
     """Traefik runs everywhere; afterwards nothing of the service is left and ``latest`` is what it was."""
     from ..fleet import Fleet
 
-    failed = [outcome for outcome in Fleet(config_file=project.config_file).boot_traefik() if not outcome.ok]
-    if failed:
-        raise LabError(f"Traefik does not start on {failed[0].job.host}: {failed[0].error} Run lab.up, then try again.")
+    for failure in Fleet(config_file=project.config_file).boot_traefik().wait(check=False).failures:
+        raise LabError(f"Traefik does not start on {failure.host}: {failure.error} Run lab.up, then try again.")
     latest = f"{project.image}:latest"
     ids = {host.name: _on(lab, host.name, ["docker", "images", "--quiet", "--no-trunc", latest]) for host in lab.hosts}
     try:

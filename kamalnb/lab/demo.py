@@ -16,7 +16,7 @@ from typing import TextIO
 from ..command_line import program
 from ..console import Style, follow, presenter
 from ..console.choice import Presenter, is_terminal
-from ..errors import KamalnbError, LabError
+from ..errors import LabError
 from ..fleet import Fleet
 from ..wording import Called
 from . import lifecycle
@@ -75,10 +75,11 @@ def _played(screen: Screen, directory: Path, count: int, ports: bool, rate: floa
 
 
 def _start_traefik(fleet: Fleet, screen: Screen) -> None:
-    for outcome in fleet.boot_traefik():
-        if isinstance(outcome.error, KamalnbError):
-            raise LabError(f"Traefik does not start on {outcome.job.host}: {outcome.error} Run lab.up, then try again.")
-        screen.line(f"{outcome.job.host}: {outcome.value}")
+    report = fleet.boot_traefik().wait(check=False)
+    for failure in report.failures:
+        raise LabError(f"Traefik does not start on {failure.host}: {failure.error} Run lab.up, then try again.")
+    for line in report.lines:
+        screen.line(f"✓ {line.host}: {line.doing}")
 
 
 def _under_load(fleet: Fleet, lab: Lab, rate: float, screen: Screen) -> tuple[int, Tally]:

@@ -14,11 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LabError
-from . import lifecycle
+from . import lifecycle, machine
 from .machine import Say
 
 LINTERS = {"ruff": ["ruff", "check", "--output-format=concise", "."], "mypy --strict": ["mypy"]}
-FAST, LAB = "not lab and not browser", "lab"
+FAST, SLOW, BROWSER, LAB = "not lab and not browser and not slow", "slow and not lab", "browser and not lab", "lab"
+PROGRAMS = {
+    "git": "git", "ssh": "openssh-client", "sshd": "openssh-server", "shellcheck": "shellcheck",
+    "busybox": "busybox-static", "tmux": "tmux", "ps": "procps", "chromium": "chromium",
+}  # fmt: skip
+"""What tests use besides the lab's own, and Debian's package for it."""
 SIDE_BY_SIDE = ("-n", "3")
 """Fast tests mostly wait for real sockets and shells; those on the lab have its hosts to themselves."""
 DIRECTORY = Path(".lab-test")
@@ -48,15 +53,29 @@ def run(lab: bool = True, quick: bool = False, say: Say = print) -> int:
     """
     began = time.monotonic()
     count = Count()
+    _installed(say)
     for name, words in LINTERS.items():
         count += _linted(name, words, say)
     say("== tests without a lab")
     count += _tested(FAST, quick, {}, SIDE_BY_SIDE)
+    for name, marks in (("long tests", SLOW), ("tests in a browser", BROWSER)):
+        if not (quick and count.failed):
+            say(f"== {name}")
+            count += _tested(marks, quick, {})
     if lab and not (quick and count.failed):
         count += _on_lab(quick, say)
     say(f"all of it took {time.monotonic() - began:.0f} s")
     say(str(count))
     return int(count.failed > 0)
+
+
+def _installed(say: Say) -> None:
+    """Where apt and the rights are there, what is missing is installed; else the tests that need it say so."""
+    os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    try:
+        machine.install(PROGRAMS, say)
+    except LabError as error:
+        say(f"warning: {error}")
 
 
 def _on_lab(quick: bool, say: Say) -> Count:

@@ -35,10 +35,13 @@ class Fleet(CoreFleet):
     ``fleet["web"]``, ``fleet.where(hosts="web-1*")``. Showing it reaches no host.
     """
 
-    def plan(self, version: str | None = None, **how: Unpack[Options]) -> Plan:
-        """What ``boot(version)`` would change, host by host; nothing is changed. Raises where it could not begin."""
+    def plan(self, version: str | None = None, *, verb: str = "boot", **how: Unpack[Options]) -> Plan:
+        """What ``boot(version)`` would change, host by host; nothing is changed. Raises where it could not begin.
+
+        ``verb`` is boot, deploy, redeploy, undo or rollback.
+        """
         with _bare():
-            made = super().plan(version, **how)
+            made = super().plan(version, verb=verb, **how)
         given = {one.name: getattr(made, one.name) for one in fields(made)}
         return Plan(**{**given, "begin": _barely(made.begin)}, home=self)
 

@@ -48,7 +48,7 @@ def _row(host: str, one: Standing) -> Row:
     container = one.container
     return {
         "host": host, "role": one.role.name, "version": one.version, "status": container.status,
-        "health": container.health or "none", "routed": one.routed, "mark": one.mark,
+        "health": (container.health or "none") if container.running else None, "routed": one.routed, "mark": one.mark,
         "since": seconds_of(container.started), "restarts": container.restarts,
         "digest": container.image_id.removeprefix("sha256:")[:12], "name": container.name, "image": container.image,
         "id": container.id, "by": container.labels.get(BY_LABEL, ""),

@@ -20,7 +20,7 @@ COLUMNS = (
         about="Whether a running or only a stopped container is made from it.",
     ),
     Column(name="created", kind="moment", about="When it was built."),
-    Column(name="size", kind="count", about="Bytes, with the layers that it shares with others."),
+    Column(name="size", kind="bytes", about="Bytes, with the layers that it shares with others."),
     Column(name="id", about="The first twelve digits of its id."),
     Column(name="tags", about="All its tags in the repository.", wide=True),
     Column(name="used_by", about="The containers that are made from it, of any service.", wide=True),

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from ..config.model import Role
 from ..flow import Flow
-from ..steps import origin_of
+from ..steps import origin_of, stale_checkout
 from ..tables import Column, Row, moment, seconds_of
-from ..wording import counted, seconds, short
+from ..wording import seconds, short
 from . import Answers, Read, Scene
 from .containers import skew
 from .state import HostState, Standing, look, standings
@@ -94,11 +94,8 @@ def _stale_checkout(answers: Answers, rows: Sequence[Row]) -> Iterator[str]:
     """A checkout that knows fewer hosts than the last boot would leave some of them behind."""
     known = len(answers.config.hosts)
     last = max((row for row in rows if row.get("since")), key=lambda row: row["since"], default=None)
-    if last is not None and last.get("hosts") and last["hosts"] != known:
-        yield (
-            f"Your file knows {counted(known, 'host')}, the last boot {last['hosts']}: this checkout may be stale. "
-            "Pull before you boot."
-        )
+    if last is not None and (sentence := stale_checkout(known, last.get("hosts") or 0)):
+        yield sentence
 
 
 def _last(answers: Answers, rows: Sequence[Row]) -> Iterator[str]:

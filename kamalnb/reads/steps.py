@@ -15,7 +15,7 @@ COLUMNS = (
     Column(name="after", about="What serves then.", heading="to"),
     Column(
         name="way",
-        words=("nothing", "switch back", "start", "boot", "pull", "refused"),
+        words=("nothing", "finish", "switch back", "start", "boot", "pull", "refused"),
         about="nothing: serves already. switch back: still runs. start: is stopped there. boot: the image is there. "
         "pull: the image has to be fetched first.",
     ),

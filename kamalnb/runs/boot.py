@@ -8,50 +8,35 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .. import events, wording
-from ..commands import server
 from ..commands.lock import Claim
-from ..config.model import Role
 from ..engine import Engine
-from ..errors import ConfigError, KamalnbError, UsageError
+from ..errors import KamalnbError, UsageError
 from ..events import Event
 from ..plan import Plan, Selection, Version, is_told_by_images, plan, resolve_version
 from ..preflight import Survey
 from ..rollout import FleetFlow, Outcome, rollout
-from ..shell import Secret
-from ..steps import NOTHING, Origin, Step, difference, marked, plan_id, steps, target, without_done
+from ..steps import (
+    NOTHING,
+    Origin,
+    Step,
+    difference,
+    hosts_of_last_boot,
+    marked,
+    plan_id,
+    stale_checkout,
+    steps,
+    target,
+    without_done,
+)
 from . import holding
 from .hooks import Hooks
 from .how import How, Stream
+from .secrets import EnvFiles
 from .survey import surveyed
 from .telling import finished, note
 
 if TYPE_CHECKING:
     from ..project import Project
-
-
-class EnvFiles:
-    """The secret environment of each role on each host; read once, before anything is changed."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._texts: dict[tuple[str, str], Secret | None] = {}
-
-    def read(self, selection: Selection) -> None:
-        """Raises ``ConfigError`` with every secret that cannot be had."""
-        problems: list[tuple[str, str]] = []
-        for host, role in selection.pairs:
-            values: dict[str, Secret] = {}
-            for key, source in role.env_on(host).secret.items():
-                try:
-                    values[key] = self._project.secret(source)
-                except ConfigError as error:
-                    problems += error.problems
-            self._texts[host, role.name] = server.env_text(values) if values else None
-        if problems:
-            raise ConfigError(tuple(dict.fromkeys(problems)), str(self._project.sources[0]))
-
-    def __call__(self, role: Role, host: str) -> Secret | None:
-        return self._texts.get((host, role.name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +74,10 @@ class BootRun:
         roles = tuple(dict.fromkeys(role.name for _host, role in selection.pairs))
         self.hooks = Hooks(project, verb, self.run_id, how.skip_hooks or how.dry_run, version or "", roles)
 
+    def read_secrets(self) -> None:
+        """Reads every secret that the run needs. Raises ``ConfigError`` with all that cannot be had."""
+        self.env_files.read(self.selection)
+
     def stream(self, engine: Engine) -> Stream:
         """Yields every event; the last one is ``RunFinished``."""
         try:
@@ -114,19 +103,22 @@ class BootRun:
             yield note(engine, f"{host} is left out: {why}", warning=True)
         for warning in self.project.warnings:
             yield note(engine, warning, warning=True)
-        yield from self.hooks.run(engine, "pre-connect", selection.hosts)
+        yield from self.hooks.before_connecting(engine, selection.hosts)
         with_images = self.with_images or is_told_by_images(self.version, config)
         surveys = yield from surveyed(
             engine, config, selection, skip_unreachable=self.how.skip_unreachable, with_images=with_images,
             traefik_needed=self.traefik_needed,
         )  # fmt: skip
-        if surveys is None:
+        if surveys is None or not (yield from self.looked(engine, surveys)):
             return None
+        seen = tuple(one for survey in surveys for one in survey.containers)
+        if stale := stale_checkout(len(config.hosts), hosts_of_last_boot(config.roles, seen)):
+            yield note(engine, stale, warning=True)
         decided = self.decided(surveys)
         said = decided.sentence or f"version {decided.name}"
         self.hooks.version = decided.name
         yield note(engine, said, kind="version", data={"version": decided.name})
-        made = self._plan(self._left(surveys), decided)
+        made = self.fitted(self._plan(self._left(surveys), decided))
         found = self.steps(made, surveys)
         for step in found:
             if step.way == NOTHING:
@@ -136,6 +128,15 @@ class BootRun:
         return Planned(id=name, made=without_done(made, found), steps=found, surveys=surveys, sentence=decided.sentence)
 
     traefik_needed = True
+
+    def looked(self, engine: Engine, surveys: Sequence[Survey]) -> Generator[Event, None, bool]:
+        """A second look, where one is needed to decide; False, and the run finished, where it must not go on."""
+        yield from ()
+        return True
+
+    def fitted(self, made: Plan) -> Plan:
+        """The plan as this run wants it."""
+        return made
 
     def decided(self, surveys: Sequence[Survey]) -> Version:
         """The version to boot. Raises ``UsageError`` where hosts do not tell."""
@@ -153,9 +154,12 @@ class BootRun:
         """What comes after the last boot, under the lock."""
         yield from ()
 
-    def closing(self, engine: Engine, planned: Planned, ok: bool, sentence: str) -> Stream:
-        """What comes when the lock was let go."""
+    def closing(
+        self, engine: Engine, planned: Planned, ok: bool, sentence: str
+    ) -> Generator[Event, None, tuple[bool, str]]:
+        """What comes when the lock was let go; whether all went well, and the last sentence."""
         yield from ()
+        return ok, sentence
 
     def _refusal(self, planned: Planned) -> str:
         """Why the run must not go on, though everything is well on the hosts."""
@@ -170,10 +174,11 @@ class BootRun:
         return ""
 
     def _changed(self, engine: Engine, planned: Planned) -> Stream:
-        ok, sentence, code = False, "Nothing was begun.", 1
+        ok, sentence, code, begun = False, "Nothing was begun.", 1, False
         try:
             with holding.Holding(engine, self.project, self._claim(planned), self._hosts(planned), self.how) as held:
                 yield from held.taken()
+                begun = True
                 fenced = replace(planned, made=_fenced(planned.made, held.fence))
                 yield from self.before(engine, fenced)
                 ok, sentence = yield from self._rolled_out(engine, fenced.made)
@@ -181,8 +186,9 @@ class BootRun:
         except KamalnbError as error:
             changed = "" if ok or sentence != "Nothing was begun." else "Nothing was booted: "
             ok, sentence, code = False, f"{changed}{error}", error.exit_code
-        yield from self.closing(engine, planned, ok, sentence)
-        yield finished(engine, ok, sentence, code)
+        if begun:  # a run that was not let begin has not failed: somebody else deploys
+            ok, sentence = yield from self.closing(engine, planned, ok, sentence)
+        yield finished(engine, ok, sentence, code or 1)
 
     def _dry(self, engine: Engine, planned: Planned) -> Stream:
         ok, sentence = yield from self._rolled_out(engine, planned.made)

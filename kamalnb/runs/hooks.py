@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING
 from ..engine import Engine
 from ..errors import KamalnbError
 from ..events import Event
-from ..hooks import Details, hook_path, run_hook
+from ..hooks import Details, hook_path, inherited_lock, run_hook
 from ..rollout import Local
 from .telling import note
 
 if TYPE_CHECKING:
     from ..project import Project
 
-KAMALS = {"boot": ("app", "boot"), "traefik": ("traefik", "reboot")}
-"""Our verbs in Kamal's words, for KAMAL_COMMAND and KAMAL_SUBCOMMAND."""
+APP = frozenset(
+    {
+        *("boot", "start", "stop", "stale-containers"),
+        *("remove", "remove-container", "remove-containers", "remove-images"),
+    }
+)
+"""Verbs that are subcommands of ``app`` in Kamal."""
 
 
 @dataclass(slots=True)
@@ -51,6 +56,11 @@ class Hooks:
         if result.warning:
             yield note(engine, result.warning, warning=True)
 
+    def before_connecting(self, engine: Engine, hosts: Sequence[str]) -> Generator[Event, None, None]:
+        """``pre-connect``, unless a hook called us: the run outside has called it, and it would call itself."""
+        if not inherited_lock(self.project.environ):
+            yield from self.run(engine, "pre-connect", hosts)
+
     def local(self, engine: Engine, effect: Local) -> Generator[Event, None, bool]:
         """A hook between batches: whether the run may go on."""
         try:
@@ -61,7 +71,7 @@ class Hooks:
         return True
 
     def _details(self, more: Details, hosts: Sequence[str]) -> Details:
-        command, subcommand = KAMALS.get(self.verb.partition(".")[0], (self.verb, ""))
+        command, subcommand = kamals(self.verb)
         return replace(
             more, version=self.version, hosts=tuple(hosts), roles=self.roles, command=command, subcommand=subcommand,
             lock=self.run_id,
@@ -69,3 +79,9 @@ class Hooks:
 
     def _there(self, name: str) -> bool:
         return not self.skip and hook_path(self.project, name).exists()
+
+
+def kamals(verb: str) -> tuple[str, str]:
+    """A verb of ours in Kamal's words, for KAMAL_COMMAND and KAMAL_SUBCOMMAND."""
+    group, _, name = verb.partition(".")
+    return ("app", verb) if verb in APP else (group, name)

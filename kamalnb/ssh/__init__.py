@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ..config.model import SecretSource, Ssh
 from ..errors import HostUnreachable
 from ..executor import Abort, OnLine, OnResult, never
+from ..live import OnPiece
 from ..script import Frames, Script, mark_of, render
 from ..shell import Command, Result, Secret, look
 from .openssh import resolve
@@ -82,6 +83,25 @@ class SshExecutor:
         with self._remembered(host):
             # A function, so that a script that was cut off on its way runs nothing.
             return link.hold(host, f"k_main() {{\nexec {command.line()}\n}}\nk_main\n", heartbeat)
+
+    def stream(
+        self,
+        host: str,
+        command: Command,
+        on_piece: OnPiece,
+        abort: Abort = never,
+        *,
+        over: Command | None = None,
+        limit: float = float("inf"),
+    ) -> Result:
+        """Runs ``command`` as long as the connection lives; see ``Executor.stream``."""
+        from .live import SshLive
+
+        link = self._link(host)
+        live = SshLive(command, over, on_piece, abort, limit)
+        with self._remembered(host):
+            link.stream(host, live)
+        return live.result()
 
     def probe(self, host: str) -> Login:
         """Logs in, runs an empty command, and says how it got in.

@@ -17,10 +17,11 @@ from . import wire
 from .door import Door
 from .hold import SshHold
 from .keys import KeyRing
+from .live import SshLive
 from .login import Entry, HostKeyCheck, short_type
 from .talk import Exchange
 from .target import Login, Target
-from .transport import Transports
+from .transport import Pulse, Transports
 from .wire import Connection, ConnectionLost, NoRoom
 
 SESSIONS = 8
@@ -99,13 +100,25 @@ class Link:
 
         Not one of the ``SESSIONS``: the two that sshd has beyond those are for this.
         """
+        _connection, channel = self._session(host, line.encode())
+        self._holds.add(hold := SshHold(channel, line, heartbeat))
+        return hold
+
+    def stream(self, host: str, live: SshLive) -> None:
+        """Runs ``live`` to its end in a session of its own. Raises HostUnreachable where nothing was sent."""
+        with self._sessions, self._noted():
+            connection, channel = self._session(host, live.text)
+            live.run(channel, Pulse(connection.transport))
+            if live.dead:
+                self._drop(connection)
+
+    def _session(self, host: str, text: bytes) -> tuple[Connection, paramiko.Channel]:
+        """A session that reads ``text`` first and leaves what comes after it to that."""
         for last_try in (False, True):
             connection = self.open(host)
             try:
                 with self._shop.guard(2 * wire.SESSION_PATIENCE, connection.abort):
-                    channel = connection.start_session(EVALUATE.format(len(line.encode())))
-                self._holds.add(hold := SshHold(channel, line, heartbeat))
-                return hold
+                    return connection, connection.start_session(EVALUATE.format(len(text)))
             except NoRoom:
                 raise self._no_session(host, _FULL) from None
             except ConnectionLost as lost:

@@ -84,7 +84,7 @@ class Exchange:
         return self.failure is not None or bool(self.note) or self.done()
 
 
-class _Signal:
+class Signal:
     """Wakes the reader when either stream has something. paramiko clears it when *one* is empty: ignored."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Conversation:
         self._deadline = time.monotonic() + exchange.limit
         self._asked = 0.0
         self._exited = 0.0
-        self._signal = _Signal()
+        self._signal = Signal()
         channel.in_buffer.set_event(self._signal)  # type: ignore[arg-type]
         channel.in_stderr_buffer.set_event(self._signal)  # type: ignore[arg-type]
 

@@ -76,6 +76,10 @@ class InlineRemote(Remote):  # type: ignore[misc]
 class Connection(fabric.Connection):  # type: ignore[misc]
     """Fabric's, with a socket and a host key check of ours. ``gateway`` is a function that opens the socket."""
 
+    inline_ssh_env = True
+    """Declared, since Fabric sets it in each new connection: else that is written into the shared ``Config``, which is
+    empty for a moment meanwhile, and a host that connects in that moment finds no settings at all."""
+
     def dial(self) -> None:
         """Connects and logs in. Raises what socket, paramiko, the host key check and the login raise."""
         super().open()

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from . import app, booting, files, lab, locks, looking, proxy
+from . import app, booting, files, inside, lab, locks, looking, proxy, runbooks, surroundings
 
 
-def _collection() -> Collection:
+def collection() -> Collection:
+    """A new collection of every task, for a ``tasks.py`` that adds its own to it."""
     root = Collection()
-    for one in (*booting.TASKS, *app.TASKS, *looking.TASKS):
+    for one in (*booting.TASKS, *app.TASKS, *looking.TASKS, *inside.TASKS, *files.TASKS, *runbooks.TASKS):
         root.add_task(one)
-    for group in (*files.GROUPS, *locks.GROUPS, *proxy.GROUPS, *lab.GROUPS):
+    for group in (*files.GROUPS, *locks.GROUPS, *surroundings.GROUPS, *proxy.GROUPS, *runbooks.GROUPS, *lab.GROUPS):
         root.add_collection(group)
     return root
 
 
-ns = _collection()
+ns = collection()
 """Every task of kamalnb."""

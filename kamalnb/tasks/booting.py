@@ -63,5 +63,95 @@ def check(at: At, version: str | None = None) -> int:
     return show_checks(rows, style)
 
 
-TASKS = (boot, plan, check)
+@changes()
+def deploy(at: At, version: str | None = None, force: bool = False, dry_run: bool = False, message: str = "") -> int:
+    """Login, pull everywhere, release command, boot, prune, with the project's hooks at their places.
+
+    The version comes from --version, $VERSION or git. Hosts that serve it with the same settings are passed over.
+
+    invoke deploy --version=abc1234
+    """
+    fleet = at.fleet
+    return at.boot(
+        lambda how: fleet.deploy(version, **how),
+        lambda how: fleet.plan(version, verb="deploy", **how),
+        force=force,
+        dry_run=dry_run,
+        message=message,
+    )
+
+
+@changes()
+def redeploy(at: At, version: str | None = None, force: bool = False, dry_run: bool = False, message: str = "") -> int:
+    """A deploy without registry login, Traefik and prune.
+
+    invoke redeploy --version=abc1234
+    """
+    fleet = at.fleet
+    return at.boot(
+        lambda how: fleet.redeploy(version, **how),
+        lambda how: fleet.plan(version, verb="redeploy", **how),
+        force=force,
+        dry_run=dry_run,
+        message=message,
+    )
+
+
+@changes()
+def undo(at: At, dry_run: bool = False, message: str = "") -> int:
+    """Takes the last version away: what served before serves again, the quickest way there is on each host.
+
+    invoke undo
+    """
+    fleet = at.fleet
+    return at.boot(
+        lambda how: fleet.undo(**how), lambda how: fleet.plan(verb="undo", **how), dry_run=dry_run, message=message
+    )
+
+
+@changes()
+def rollback(
+    at: At, version: str | None = None, dry_run: bool = False, message: str = "", candidates: bool = False
+) -> int:
+    """Brings a version back to serve, the quickest way there is on each host; without one: what served before.
+
+    invoke rollback --version=abc1234
+    """
+    fleet = at.fleet
+    if candidates:
+        from ..console.tables import show_table
+
+        return show_table(fleet.candidate_table(), at.style)
+    return at.boot(
+        lambda how: fleet.rollback(version, **how),
+        lambda how: fleet.plan(version, verb="rollback", **how),
+        dry_run=dry_run,
+        message=message,
+    )
+
+
+@changes()
+def setup(at: At, version: str | None = None, yes: bool = False) -> int:
+    """The first day: Docker on every host, registry login, env files, Traefik, then a deploy.
+
+    What is there already is passed over, so the same command goes on after a failure. Says what it would install on
+    the hosts, and asks first.
+
+    invoke setup --version=abc1234
+    """
+    from ..console.confirming import must_agree
+
+    fleet, config = at.fleet, at.fleet.config
+    if not yes:
+        if code := at.follow(fleet.bootstrap(only_look=True, **at.how())):
+            return code
+        must_agree(f"Make {at.whom()} ready, and deploy there?")
+    asks_for_login = bool(config.registry.username and config.registry.password)
+    for step in (fleet.bootstrap, *([fleet.login] if asks_for_login else []), fleet.push_env, fleet.boot_traefik):
+        if code := at.follow(step(**at.how())):
+            return code
+    return at.boot(lambda how: fleet.deploy(version, **how), lambda how: fleet.plan(version, verb="deploy", **how))
+
+
+TASKS = (setup, boot, deploy, redeploy, undo, rollback, plan, check)
 """In the order of the list."""

@@ -32,7 +32,7 @@ def acquire(at: At, message: str = "") -> int:
     from ..errors import UsageError
 
     if not message.strip():
-        raise UsageError('A lock needs a reason for whoever meets it: lock.acquire -m "database is moved".')
+        raise UsageError('A lock needs a reason for whoever meets it: invoke lock.acquire -m "database is moved"')
     return at.change(lambda how: at.fleet.acquire_lock(message))
 
 

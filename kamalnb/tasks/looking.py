@@ -43,5 +43,30 @@ def version(at: At) -> int:
     return at.show(versions.READ)
 
 
-TASKS = (status, containers, version)
+@looks()
+def images(at: At) -> int:
+    """The service's images on every chosen host: which are used, which one a boot without a version would take.
+
+    invoke images
+    """
+    from ..reads import images
+
+    return at.show(images.IMAGES)
+
+
+@looks()
+def audit(at: At, lines: int = 0, since: str = "") -> int:
+    """Who did what: the audit logs of all hosts merged, the newest first. Kamal's lines too.
+
+    invoke audit --since=2d
+    """
+    import time
+
+    from ..reads import audit
+
+    moment = audit.since_seconds(since, time.time()) if since else None
+    return at.show(audit.audits(lines or None, moment))
+
+
+TASKS = (status, containers, version, images, audit)
 """In the order of the list."""

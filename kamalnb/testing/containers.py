@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .host import PretendHost
 
 CORD_TARGET = "/tmp/kamal-cord"  # noqa: S108  Kamal's path inside the container
+NEVER = "0001-01-01T00:00:00Z"
+"""What Docker shows where something never happened."""
 LOOK_TAKES = 0.06
 """Seconds of a probe that finds no cord (measured: about 60 ms of exec work)."""
 
@@ -50,8 +52,11 @@ class PretendContainer:
     cord: str | None = None
     networks: dict[str, str] = field(default_factory=dict)
     args: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    """How ``docker create`` was told to make it, up to its image; kept for Traefik alone."""
     created: float = 0.0
     started: float = 0.0
+    finished: float | None = None
     status: str = "running"
     exit_code: int = 0
     restarts: int = 0
@@ -118,7 +123,7 @@ def life(host: PretendHost, container: PretendContainer) -> None:
 
 def died(host: PretendHost, container: PretendContainer, code: int) -> None:
     """Its program ended; Docker starts it again unless it was told to stop."""
-    container.exit_code = code
+    container.exit_code, container.finished = code, host.time.now
     container.status = "exited" if container.terminated else "restarting"
     container.lose(f"{container.name} ended with exit code {code}")
     tasks, container.tasks = container.tasks, []
@@ -132,6 +137,8 @@ def died(host: PretendHost, container: PretendContainer, code: int) -> None:
 def stop(host: PretendHost, container: PretendContainer, wait: float) -> Process:
     """``docker stop``: SIGTERM, ``wait`` seconds, SIGKILL."""
     if not container.running:
+        if container.status != "exited":
+            container.finished = host.time.now
         container.terminated, container.status = True, "exited"
         for task in container.tasks:
             task.kill()
@@ -233,17 +240,21 @@ def described(container: PretendContainer, epoch: str) -> dict[str, Any]:
         "image_id": f"sha256:{container.image}",
         "labels": dict(container.labels), "status": container.status, "exit_code": container.exit_code,
         "pid": container.pid if container.running else 0, "started": moment(epoch, container.started),
-        "created": moment(epoch, container.created), "restarts": container.restarts,
+        "created": moment(epoch, container.created),
+        "finished": NEVER if container.finished is None else moment(epoch, container.finished),
+        "restarts": container.restarts,
         "health": None if check is None else {"Status": container.health or "starting", "FailingStreak": 0, "Log": log},
         "check": settings, "mounts": mounts,
-        "networks": {name: _network(address) for name, address in container.networks.items()},
+        "networks": {
+            name: _network(address if container.running else "") for name, address in container.networks.items()
+        },
         "network_mode": "default", "ports": {f"{port}/tcp": {} for port in container.app.exposes},
         "args": list(container.args), "published": None,
     }  # fmt: skip
 
 
 def _network(address: str) -> dict[str, str]:
-    return {"IPAddress": address, "Gateway": address.rpartition(".")[0] + ".1"}
+    return {"IPAddress": address, "Gateway": address and address.rpartition(".")[0] + ".1"}
 
 
 def moment(epoch: str, seconds: float) -> str:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ..errors import HostUnreachable, KamalnbError
 from ..executor import Abort, Hold, OnLine, OnResult, never
 from ..flow import Cancelled, Flow, Run
+from ..live import OnPiece
 from ..script import Script
 from ..shell import Command, Result
+from . import streams
 from .running import Running
 from .scripted import Driven, drive
 
@@ -56,6 +58,22 @@ class PretendFleet:
         with here.lock:
             person = here.files.get(here.path(str(command.words[12])), "")
             return PretendHold(here, here.path(path), f"{run_id}\n{line}\n", person)
+
+    def stream(
+        self,
+        host: str,
+        command: Command,
+        on_piece: OnPiece,
+        abort: Abort = never,
+        *,
+        over: Command | None = None,
+        limit: float = float("inf"),
+    ) -> Result:
+        """See ``Executor.stream``."""
+        here = self.hosts.get(host)
+        if here is None or here.unreachable:
+            raise HostUnreachable(host, "connect", f"nothing answers at {host}. Try `ssh {host}`.")
+        return streams.play(here, command, on_piece, abort, over)
 
     def close(self) -> None:
         """There is nothing to let go."""

@@ -16,6 +16,8 @@ from .time import VirtualTime
 from .traffic import Traffic
 
 EPOCH = "2026-01-01"
+TRAEFIK = "traefik:v3.7"
+_KAMALS_WORDS = ("--publish", "80:80", "--volume", "/var/run/docker.sock:/var/run/docker.sock")
 
 
 class Unexpected(AssertionError):
@@ -53,6 +55,7 @@ class PretendHost:
         self.networks = {"bridge": "172.17.0"}
         self.new_in: tuple[str, ...] = ("bridge",)
         self.docker_answers = True
+        self.docker = {"Version": "28.0.0", "ApiVersion": "1.48", "MinAPIVersion": "1.24"}
         self.unreachable = False
         self.password: str | None = None
         """What the registry takes; None: anything."""
@@ -62,6 +65,8 @@ class PretendHost:
         self.failing: dict[str, list[tuple[int, str]]] = {}
         self.losing: dict[str, int] = {}
         self.did: list[str] = []
+        self.ran: list[tuple[str, ...]] = []
+        """What ran once: image and words of one-off containers, shell lines."""
         self.detached: dict[str, Running] = {}
         self.began = 1_767_225_600.0
         self.clock: Callable[[], float] | None = None
@@ -93,7 +98,7 @@ class PretendHost:
         self._count += 1
         image = self.images[reference]
         container = PretendContainer(
-            id=f"{self._count:064x}",
+            id=f"{self._count:012x}{self._count:052x}",
             name=name,
             image=reference,
             app=image.app,
@@ -107,6 +112,13 @@ class PretendHost:
         self.containers[container.id] = container
         life(self, container)
         return container
+
+    def start_again(self, container: PretendContainer) -> None:
+        """``docker start``: another process at another address, its restarts counted from none."""
+        self._count += 1
+        container.pid, container.restarts = 1000 + self._count, 0
+        container.networks = {net: f"{self.networks[net]}.{self._count + 1}" for net in container.networks}
+        life(self, container)
 
     def tied(self, cord: str) -> bool:
         """Whether the cord of this directory is there."""
@@ -185,8 +197,10 @@ class PretendHost:
 
     def _start_traefik(self) -> None:
         self._count += 1
+        self.images[TRAEFIK] = PretendImage(id="sha256:traefik", app=App(listens_on=(80,)), tags=(TRAEFIK,))
         container = PretendContainer(
-            id=f"{self._count:064x}", name="traefik", image="traefik:v3.7", app=App(listens_on=(80,), exposes=(80,)),
+            id=f"{self._count:012x}{self._count:052x}", name="traefik", image=TRAEFIK, words=_KAMALS_WORDS,
+            app=App(listens_on=(80,), exposes=(80,)),
             args=self.traefik.args, labels=CATCH_ALL, networks=dict(self.traefik.networks), pid=1000 + self._count,
         )  # fmt: skip
         self.containers[container.id] = container

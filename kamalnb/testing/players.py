@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 
 from ..shell import Command, Secret
-from . import asked, files, surroundings, waiting
+from . import asked, files, oneoffs, proxying, reading, surroundings, waiting
 from .apps import PretendImage
 from .containers import Check, PretendContainer, described, moment, stop
 from .host import EPOCH, PretendHost, Unexpected
@@ -33,7 +33,9 @@ def play(host: PretendHost, command: Command, say: Say) -> Generator[float, None
     player = PLAYERS.get(words[0]) or PLAYERS.get(" ".join(words[:2]))
     if player is None:
         raise Unexpected(f"the pretend host was not told how to play “{command.name}”: {command}")
-    if player is _start:
+    if player is _start and oneoffs.is_one_off(words):
+        ended = yield from oneoffs.run(host, words, say)
+    elif player is _start:
         ended = yield from _start(host, words, say, command)
     elif command.stdin is not None:
         ended = yield from player(host, (*words, _text(command)), say)
@@ -171,16 +173,19 @@ def _check(words: tuple[str, ...]) -> Check | None:
 
 
 def _again(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    from .containers import life
-
     yield RUN_TAKES
+    if not host.docker_answers:
+        return DOWN
     for word in words[2:]:
         container = host.find(word)
         if container is None:
             return 1, f"Error: No such container: {word}"
+        if container.cord is not None and container.cord not in host.cords:
+            if container.check is None or not container.check.kamal:
+                return 1, f"Error response from daemon: bind source path does not exist: {container.cord}"
+            host.cords[container.cord] = "empty"  # Docker makes what --volume names
         if not container.running:
-            container.restarts = 0
-            life(host, container)
+            host.start_again(container)
     return 0
 
 
@@ -222,7 +227,7 @@ def _docker(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
     if not host.docker_answers:
         return DOWN
-    say('{"Version":"28.0.0","ApiVersion":"1.48"}')
+    say(json.dumps(host.docker))
     return 0
 
 
@@ -249,5 +254,8 @@ PLAYERS: dict[str, Player] = {
     **asked.PLAYERS,
     **files.PLAYERS,
     **surroundings.PLAYERS,
+    **oneoffs.PLAYERS,
+    **reading.PLAYERS,
     **waiting.PLAYERS,
+    **proxying.PLAYERS,
 }

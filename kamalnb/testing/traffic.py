@@ -83,6 +83,8 @@ def sent(
     host: PretendHost, to: str, path: str, held: bool = False
 ) -> tuple[Flight | None, PretendContainer | None, str]:
     """Sends one request through the proxy: its flight, the container that has it, or why it is lost already."""
+    if not host.proxy_answers():
+        return None, None, "refused: no Traefik runs"
     route, server = host.traefik.pick(to, path)
     if route is None:
         return None, None, "404: no router"

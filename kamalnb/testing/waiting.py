@@ -111,13 +111,13 @@ def _routed(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
             return GONE
         why = "" if stands.endswith((" healthy", " none")) else "health"
         if not why:
-            seen, _, reached = _seen(host, by, nonce) if urls else (True, True, True)
-            why = "" if seen and reached else "proxy"
+            found, _, reached = seen(host, by, nonce) if urls else (True, True, True)
+            why = "" if found and reached else "proxy"
         if not why and api != "-":
             yield LOOK
             enabled = [_can_ask(host, by) and _enabled(host, router) for router in routers.split()]
             why = "" if all(enabled) else "router"
-            why = why if _listed(host, by, service, address) == 0 else "service"
+            why = why if listed(host, by, service, address) == 0 else "service"
         if not why:
             say("acknowledged")
             return 0
@@ -136,18 +136,18 @@ def _out(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
         yield LOOK
         stands = state(host, word) or "vanished"
         if not (stands.startswith("running ") and stands.endswith((" healthy", " none"))):
-            if api != "-" and _listed(host, by, service, address) == 0:
+            if api != "-" and listed(host, by, service, address) == 0:
                 pass
             elif nonce != "-" and urls:
-                seen, answered, _ = _seen(host, by, nonce)
-                if not seen and answered:
+                found, answered, _ = seen(host, by, nonce)
+                if not found and answered:
                     say("confirmed")
                     return 0
                 if not answered and not stands.startswith(("running ", "paused ")):
                     say("gone")
                     return 0
             elif api != "-":
-                if _listed(host, by, service, address) == 1:
+                if listed(host, by, service, address) == 1:
                     say("confirmed")
                     return 0
             else:
@@ -157,6 +157,12 @@ def _out(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
         if host.time.now >= until:
             return UNROUTED
         yield 0.05
+
+
+def _assume(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    say("assumed")
+    yield float(words[1])
+    return 0
 
 
 def _drain(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
@@ -190,7 +196,7 @@ def _can_ask(host: PretendHost, by: str) -> bool:
     return container is not None and container.running and container.app.tool and container.app.shell
 
 
-def _seen(host: PretendHost, by: str, nonce: str) -> tuple[bool, bool, bool]:
+def seen(host: PretendHost, by: str, nonce: str) -> tuple[bool, bool, bool]:
     """Whether our header came back through the proxy, whether the proxy answered at all, and whether the app did."""
     if not _can_ask(host, by) or not host.proxy_answers():
         return False, False, False
@@ -206,7 +212,7 @@ def _enabled(host: PretendHost, router: str) -> bool:
     return any(route.name == router for route in host.traefik.table.routes)
 
 
-def _listed(host: PretendHost, by: str, service: str, address: str) -> int:
+def listed(host: PretendHost, by: str, service: str, address: str) -> int:
     """0 it is, 1 it is not, 2 nobody can tell."""
     if not _can_ask(host, by) or not host.traefik.api or not host.proxy_answers():
         return 2
@@ -221,5 +227,6 @@ PLAYERS = {
     "k_healthy": _healthy,
     "k_routed": _routed,
     "k_out": _out,
+    "k_assume": _assume,
     "k_drain": _drain,
 }

@@ -24,8 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def proxied(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The lab with Traefik on every host, as we start it."""
     starter = Shop(lab, tmp_path_factory.mktemp("traefik"), "starter")
-    outcomes = starter.fleet().boot_traefik()
-    assert all(outcome.ok for outcome in outcomes), outcomes
+    report = starter.fleet().boot_traefik().wait(check=False)
+    assert report.ok, report.failures
     yield lab
     starter.clean()
 

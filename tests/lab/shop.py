@@ -218,9 +218,16 @@ class Shop:
         return "".join(texts).split()
 
     @contextmanager
-    def load(self, profile: Profile = CALM, hosts: tuple[str, ...] = (), header: str = "") -> Iterator[RunningLoad]:
-        urls = {host: self.lab.host(host).proxy_url for host in hosts or self.hosts}
-        with running_load(urls, profile, header or self.host_header) as load:
+    def load(
+        self, profile: Profile = CALM, hosts: tuple[str, ...] = (), header: str = "", trust: Path | None = None
+    ) -> Iterator[RunningLoad]:
+        """Requests to the hosts' proxies; with ``trust`` (a certificate) over HTTPS, to their own addresses."""
+        there = [self.lab.host(host) for host in hosts or self.hosts]
+        urls = {one.name: f"https://{one.inside}" if trust else one.proxy_url for one in there}
+        inside = [one.inside for one in there if trust]
+        certificate = str(trust) if trust else None
+        header = header or self.host_header
+        with running_load(urls, profile, header, lab_addresses=inside, trust=certificate) as load:
             self._loads.append(load)
             try:
                 yield load

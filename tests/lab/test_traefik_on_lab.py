@@ -33,7 +33,7 @@ def kamals_traefik(shop: Shop) -> Iterator[Shop]:
     replace_traefik(shop, AS_KAMAL)
     yield shop
     shop.shell(HOST, "docker rm --force traefik >/dev/null")
-    assert all(outcome.ok for outcome in shop.fleet().boot_traefik())
+    assert shop.fleet().boot_traefik().wait().ok
 
 
 def replace_traefik(shop: Shop, line: str) -> None:
@@ -87,7 +87,7 @@ def test_a_host_without_traefik_is_refused_with_the_command_that_helps(shop: Sho
     try:
         ran = shop.boot("v2")
     finally:
-        assert all(outcome.ok for outcome in shop.fleet().boot_traefik())
+        assert shop.fleet().boot_traefik().wait().ok
     assert "Traefik is exited" in ran.failure(HOST).error
     assert "traefik.boot" in ran.failure(HOST).hint
     assert shop.standing(HOST).serving == ("plain-web-v1",)
@@ -96,5 +96,6 @@ def test_a_host_without_traefik_is_refused_with_the_command_that_helps(shop: Sho
 def test_boot_traefik_never_touches_one_that_runs(shop: Shop) -> None:
     ask = "docker inspect --format '{{.Id}} {{.State.StartedAt}}' traefik"
     before = shop.shell(HOST, ask)
-    assert [outcome.value for outcome in shop.fleet().boot_traefik()] == ["runs already"]
+    (line,) = shop.fleet().boot_traefik().wait().lines
+    assert line.doing.startswith("Traefik runs already.")
     assert shop.shell(HOST, ask) == before

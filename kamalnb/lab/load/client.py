@@ -25,7 +25,8 @@ class Load:
 
     ``host_header`` is sent as ``Host`` instead of the URL's own, for a proxy that routes by name. ``order`` gives the
     versions oldest first; without it, the first answers on each host decide which one is newer. ``lab_addresses``
-    are addresses beside loopback that may be asked. ``LabError`` for any other target.
+    are addresses beside loopback that may be asked, ``trust`` is a file with the certificates to believe over HTTPS.
+    ``LabError`` for any other target.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Load:
         *,
         order: Sequence[str] = (),
         lab_addresses: Collection[str] = (),
+        trust: str | None = None,
     ) -> None:
         if not urls:
             raise LabError("The load has no host to ask. Give it at least one URL.")
         self.profile = profile or Profile()
         self.targets = tuple(
-            Target.of(name, url, host_header=host_header, lab_addresses=lab_addresses) for name, url in urls.items()
+            Target.of(name, url, host_header=host_header, lab_addresses=lab_addresses, trust=trust)
+            for name, url in urls.items()
         )
         self.book = Book(tuple(urls), order)
         self.run = secrets.token_hex(4)  # makes our order ids ours
@@ -199,12 +202,13 @@ def running_load(
     *,
     order: Sequence[str] = (),
     lab_addresses: Collection[str] = (),
+    trust: str | None = None,
 ) -> Iterator[RunningLoad]:
     """A load that runs beside the ``with`` block, in its own thread; it is stopped at the block's end.
 
     The arguments are those of ``Load``. Raises ``LabError`` for a target outside the lab.
     """
-    running = RunningLoad(Load(urls, profile, host_header, order=order, lab_addresses=lab_addresses))
+    running = RunningLoad(Load(urls, profile, host_header, order=order, lab_addresses=lab_addresses, trust=trust))
     running.start()
     try:
         yield running

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import itertools
+import ssl
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -39,17 +40,23 @@ class Target:
     port: int
     prefix: str
     host_header: str
+    tls: ssl.SSLContext | None = None
 
     @classmethod
-    def of(cls, name: str, url: str, *, host_header: str | None, lab_addresses: Collection[str]) -> Target:
-        """Reads ``url``. ``LabError`` for anything but plain HTTP to loopback or to one of ``lab_addresses``."""
+    def of(
+        cls, name: str, url: str, *, host_header: str | None, lab_addresses: Collection[str], trust: str | None = None
+    ) -> Target:
+        """Reads ``url``. ``LabError`` for anything but HTTP(S) to loopback or to one of ``lab_addresses``.
+
+        ``trust`` is a file with the certificates to believe over HTTPS; each answer must come from one for the host.
+        """
         try:
             parts = urlsplit(url)
-            port = parts.port or 80
+            port = parts.port or (443 if parts.scheme == "https" else 80)
         except ValueError as error:
             raise LabError(f"{url!r} is not a URL ({error}). Give one like http://127.0.0.11:80.") from None
-        if parts.scheme != "http" or not parts.hostname:
-            raise LabError(f"{url!r} is not a plain HTTP URL. Give one like http://127.0.0.11:80.")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise LabError(f"{url!r} is not an HTTP URL. Give one like http://127.0.0.11:80.")
         if not (is_loopback(parts.hostname) or parts.hostname in lab_addresses):
             raise LabError(
                 f"{parts.hostname} is not on this machine, and the load client is no weapon. "
@@ -62,7 +69,13 @@ class Target:
             port=port,
             prefix=parts.path.rstrip("/"),
             host_header=host_header or where,
+            tls=ssl.create_default_context(cafile=trust) if parts.scheme == "https" else None,
         )
+
+    @property
+    def server_name(self) -> str | None:
+        """Whose certificate it must show, None over plain HTTP."""
+        return self.host_header.partition(":")[0] if self.tls else None
 
 
 def is_loopback(host: str) -> bool:
@@ -119,7 +132,9 @@ class Connection:
     async def open(cls, target: Target) -> Connection:
         """Connects. ``Lost`` says how that failed."""
         try:
-            reader, writer = await asyncio.open_connection(target.address, target.port)
+            reader, writer = await asyncio.open_connection(
+                target.address, target.port, ssl=target.tls, server_hostname=target.server_name
+            )
         except ConnectionRefusedError:
             raise Lost(Outcome.REFUSED, "connection refused") from None
         except OSError as error:

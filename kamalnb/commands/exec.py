@@ -1,0 +1,159 @@
+"""A command of a person's own, in a new container or in a running one. Nothing here may do I/O.
+
+A one-off container bears neither a service nor a role label, so nobody ever takes it for one that serves; it has no
+health check, no route, and none of the options that only one container at a time can have.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..config.model import Role
+from ..errors import UsageError
+from ..plan import VERSION
+from ..shell import Command, Word
+from . import app
+
+LABEL = "kamalnb.exec"
+"""Marks one-off containers; its value is the service."""
+
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FOR_DOCKER = re.compile(r"PATH|HOME|PWD|IFS|ENV|SHELL|BASH_.*|LD_.*|DOCKER_.*|LC_ALL|[a-z].*")
+"""Names that would steer the shell or the docker program, were they in the environment there."""
+_NOT_TWICE = frozenset(
+    {
+        *("name", "hostname", "h", "publish", "p", "publish-all", "P", "restart", "rm", "detach", "d", "cidfile"),
+        *("ip", "ip6", "mac-address", "network-alias", "net-alias", "label", "l", "tty", "t", "interactive", "i"),
+        *("health-cmd", "health-interval", "health-retries", "health-timeout", "health-start-period"),
+        *("no-healthcheck", "entrypoint", "stop-signal", "stop-timeout"),
+    }
+)
+"""Options of a role that a one-off container beside it must not have, or has no use for."""
+
+# k_with KEY=VALUE... -- WORD...: the values are in no process list, since docker takes them from its own environment.
+WITH = 'k_with() { while [ "$1" != -- ]; do export "${1?}"; shift; done; shift; "$@"; }'
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecOptions:
+    """What to run, and where. Raises ``UsageError`` for what cannot be meant.
+
+    ``reuse`` runs it in the running container; ``env`` are ``KEY=VALUE`` words; ``detach`` does not wait for its end.
+    ``interactive`` gives it this terminal (``tty``), on one host.
+    """
+
+    command: str
+    version: str | None = None
+    reuse: bool = False
+    interactive: bool = False
+    tty: bool = True
+    detach: bool = False
+    env: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.version is not None and not VERSION.fullmatch(self.version):
+            raise UsageError(f"“{self.version}” cannot be a version. invoke images lists those that are there.")
+        if self.interactive and self.detach:
+            raise UsageError("--interactive and --detach cannot both be had. Choose one.")
+        wrong = next((word for word in self.env if not _KEY.fullmatch(word.partition("=")[0]) or "=" not in word), None)
+        if wrong is not None:
+            raise UsageError(f"--env={wrong.partition('=')[0]} names no value. Write --env=KEY=VALUE.")
+        if any("\0" in word for word in (*self.words, *self.env)):
+            raise UsageError("A word with a NUL character cannot be passed to a program.")
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The command as the program and its arguments, split as a shell does."""
+        try:
+            words = tuple(shlex.split(self.command))
+        except ValueError as error:
+            raise UsageError(f"The command cannot be read: {str(error).lower()}. Check its quotes.") from None
+        if not words or not words[0]:
+            raise UsageError("There is no command to run. Name one: invoke exec 'bin/rails about'.")
+        return words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneOff:
+    """A one-off container: ``reference`` is its image, ``env_file`` the path of the role's secret environment there."""
+
+    host: str
+    role: Role
+    version: str
+    reference: str
+    name: str
+    env_file: str
+
+
+def name_of(role: Role, run_id: str) -> str:
+    """A one-off container's name."""
+    return f"{role.name_prefix}-exec-{run_id}"
+
+
+def run(one: OneOff, options: ExecOptions) -> Command:
+    """The command in a new container, which is gone when it ends (kept when it was detached, for its log)."""
+    role = one.role
+    exported, inline = _split(options)
+    words: tuple[Word, ...] = (
+        *(("k_with", *exported, "--") if exported else ()),
+        *("docker", "run", "--detach" if options.detach else "--rm", *_terminal(options)),
+        *("--name", one.name, "--no-healthcheck", "--label", f"{LABEL}={role.service}"),
+        # Kamal's images bear the service label, and containers inherit it.
+        *("--label", "service=", "--label", "role=", "--label", "traefik.enable=false"),
+        *("--env-file", one.env_file, "--env", f"KAMAL_VERSION={one.version}"),
+        *app.each("--env", (f"{key}={value}" for key, value in role.env_on(one.host).clear.items())),
+        *app.each("--env", inline),
+        *app.logging(role),
+        *app.each("--volume", role.volumes),
+        *app.options(role, without=_NOT_TWICE),
+        one.reference,
+        *options.words,
+    )
+    return _command(words, exported)
+
+
+def exec_in(container_id: str, options: ExecOptions) -> Command:
+    """The command in a container that runs."""
+    exported, inline = _split(options)
+    words: tuple[Word, ...] = (
+        *(("k_with", *exported, "--") if exported else ()),
+        *("docker", "exec", *(("--detach",) if options.detach else ()), *_terminal(options)),
+        *app.each("--env", inline),
+        container_id,
+        *options.words,
+    )
+    return _command(words, exported)
+
+
+def remove(name: str) -> Command:
+    """Ends a one-off container whose controller is gone."""
+    return Command(name="remove one-off container", words=("docker", "rm", "--force", "--volumes", name))
+
+
+def _command(words: tuple[Word, ...], exported: tuple[str, ...]) -> Command:
+    return Command(name="execute", words=words, uses=(WITH,) if exported else (), limit=float("inf"))
+
+
+def _terminal(options: ExecOptions) -> tuple[str, ...]:
+    if not options.interactive:
+        return ()
+    return ("--interactive", "--tty") if options.tty else ("--interactive",)
+
+
+def _split(options: ExecOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """``KEY=VALUE`` words to export before docker is called, and what follows ``--env``."""
+    exported = tuple(word for word in options.env if not options.interactive and _may_be_exported(word))
+    return exported, tuple(_inline(options, exported))
+
+
+def _inline(options: ExecOptions, exported: tuple[str, ...]) -> Iterator[str]:
+    for word in options.env:
+        yield word.partition("=")[0] if word in exported else word
+
+
+def _may_be_exported(word: str) -> bool:
+    return not _FOR_DOCKER.fullmatch(word.partition("=")[0])

@@ -10,21 +10,20 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Unpack, cast
 
+from ..config.model import Role
 from ..errors import KamalnbError
 from ..fleet import Fleet as CoreFleet
 from ..fleet import Rollout as CoreRollout
 from ..runs import Options
 from . import remains
-from .occasion import occasion
-from .plan import Plan, started
+from .occasion import Occasion, occasion
+from .plan import BY_CLICK, Plan, started
 from .rollout import Order, Rollout
 
 _BARE: ContextVar[bool] = ContextVar("kamalnb_bare", default=False)
 """Set while the core's own rollout is wanted."""
 AT_ONCE = frozenset({"acquire_lock", "release_lock", "cancel", "pause", "resume"})
 """Verbs that ask nobody: they change no container."""
-BY_CLICK = frozenset({"undo"})
-"""Verbs for which one click is enough: the way back has to be quick."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -47,12 +46,32 @@ class Fleet(CoreFleet):
 
     def boot(self, version: str | None = None, **how: Unpack[Options]) -> Rollout:
         """Replaces what runs by ``version`` with no lost request: ``plan(version).boot()``."""
+        return self._by_plan("boot", version, how)
+
+    def deploy(self, version: str | None = None, **how: Unpack[Options]) -> Rollout:
+        """Login, pull everywhere, release command, boot, prune, with hooks at their places."""
+        return self._by_plan("deploy", version, how)
+
+    def redeploy(self, version: str | None = None, **how: Unpack[Options]) -> Rollout:
+        """A deploy without registry login, Traefik and prune."""
+        return self._by_plan("redeploy", version, how)
+
+    def undo(self, **how: Unpack[Options]) -> Rollout:
+        """Takes the last version away: what served before serves again. One click confirms it."""
+        return self._by_plan("undo", None, how)
+
+    def rollback(self, version: str | None = None, **how: Unpack[Options]) -> Rollout:
+        """Brings ``version`` back to serve, the quickest way there is on each host; without one: what served before."""
+        return self._by_plan("rollback", version, how)
+
+    def _by_plan(self, verb: str, version: str | None, how: Options) -> Rollout:
+        words = () if verb == "undo" else (version,)
         if _BARE.get():
-            return cast(Rollout, super().boot(version, **how))
+            return cast(Rollout, getattr(super(), verb)(*words, **how))
         confirm = how.pop("confirm", "")
-        if how.get("dry_run"):
-            return self._begun("boot", (version,), how, confirm)
-        return self.plan(version, **how).boot(confirm=confirm)
+        if occasion() is Occasion.PLAIN or how.get("dry_run"):
+            return self._begun(verb, words, how, confirm)  # nobody looks at a plan: the run makes its own
+        return self.plan(version, verb=verb, **how).boot(confirm=confirm)
 
     def _begun(self, verb: str, words: tuple[Any, ...], how: Mapping[str, Any], confirm: str) -> Rollout:
         rollout = Rollout(self.order(verb, words, how), occasion())
@@ -69,9 +88,10 @@ class Fleet(CoreFleet):
 
         made = begin("")  # raises what is wrong with the words now, and says what is to be typed
         project = self._project()
-        hosts = len(self._select(project.config).hosts)
+        pairs = self._select(project.config).pairs
+        hosts = len({host for host, _role in pairs})
         return Order(
-            verb=verb.replace("_", " "), target=made.target or f"{project.config.service}@{verb}", hosts=hosts,
+            verb=verb.replace("_", " "), target=made.target or _target(pairs, words, verb), hosts=hosts,
             begin=begin, typed=verb not in BY_CLICK, home=self,
         )  # fmt: skip
 
@@ -128,6 +148,11 @@ def dressed(fleet: CoreFleet) -> Fleet:
     if isinstance(fleet, Fleet):
         return fleet
     return Fleet(**{one.name: getattr(fleet, one.name) for one in fields(fleet)})
+
+
+def _target(pairs: Sequence[tuple[str, Role]], words: tuple[Any, ...], verb: str) -> str:
+    """What is typed for a change whose plan is not made yet."""
+    return f"{','.join(dict.fromkeys(role.name for _host, role in pairs))}@{words[0] if words and words[0] else verb}"
 
 
 @contextmanager

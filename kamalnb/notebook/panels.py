@@ -50,7 +50,6 @@ class Panel:
                 (self._form.look, self.look), (self._form.plan, self.plan), (self._form.undo, self.undo),
             ):  # fmt: skip
                 button.on_click(_clicked(action))
-            self._form.undo.disabled = not hasattr(self.fleet, "undo")
         return self._form
 
     def look(self) -> None:
@@ -87,12 +86,12 @@ class Panel:
 
     def _undone(self, fleet: Fleet) -> str:
         self._must_be_free()
-        order = fleet.order("undo")
-        rollout = Rollout(order, Occasion.WATCHED)
+        made = fleet.plan(verb="undo")
+        rollout = made.rollout(Occasion.WATCHED)
         self._show(rollout)
-        rollout.confirm(order.target)
-        self._note(f"{self._spelled(fleet)}.undo(confirm={order.target!r})")
-        return "Going back."
+        rollout.start(made.target)
+        self._note(f"{self._spelled(fleet)}.undo(confirm={made.target!r})")
+        return f"Going back: {made.target}."
 
     def _must_be_free(self) -> None:
         running = self._rollout is not None and self._rollout.state in (Stage.RUNNING, Stage.CANCELLING)

@@ -13,6 +13,9 @@ from ..runs import Options
 from .occasion import CONFIRM, Occasion, confirmation, is_dry_run, occasion
 from .rollout import Home, Order, Rollout, Stage
 
+BY_CLICK = frozenset({"undo"})
+"""Verbs for which one click is enough: the way back has to be quick."""
+
 
 class _Begun:
     """The rollout that a plan has begun: one for each plan."""
@@ -40,7 +43,7 @@ class Plan(CorePlan):
         word. Called again it is the same rollout, unless nothing came of that.
         """
         rollout = self.rollout(occasion(), how)
-        return started(rollout, confirm, free=bool(how.get("dry_run")) or not self.hosts)
+        return started(rollout, confirm, free=bool(how.get("dry_run")) or self._is_idle)
 
     def rollout(self, where: Occasion, how: dict[str, Any] | None = None) -> Rollout:
         """Its one rollout, neither shown nor begun; a new one where nothing came of the last."""
@@ -49,6 +52,11 @@ class Plan(CorePlan):
                 self.begun.rollout = Rollout(self._order(how or {}), where)
             return self.begun.rollout
 
+    @property
+    def _is_idle(self) -> bool:
+        """Nothing would be done. A deploy does more than its boots: hooks, a release command."""
+        return not self.hosts and self.verb in ("boot", "rollback", "undo")
+
     def _order(self, how: dict[str, Any]) -> Order:
         def begin(typed: str) -> CoreRollout:
             options: Options = {"confirm": typed, **how, "plan_id": self.id, "seen": self.moves}  # type: ignore[typeddict-item]
@@ -56,7 +64,7 @@ class Plan(CorePlan):
 
         return Order(
             verb=self.verb, target=self.target, hosts=len(self.hosts), begin=begin, plan=self,
-            version=self.version, home=self.home,
+            version=self.version, typed=self.verb not in BY_CLICK, home=self.home,
         )  # fmt: skip
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
@@ -93,7 +101,8 @@ def started(rollout: Rollout, confirm: str, *, free: bool = False) -> Rollout:
             raise NotConfirmed(f"“{confirm}” is not it. Nothing was begun. The word is {rollout.target}.")
         if rollout.occasion is Occasion.WATCHED:
             rollout.show()
-            rollout.confirm(rollout.target)
+            rollout.start("" if free else confirm)
+        rollout.given = confirm
     elif rollout.occasion is Occasion.WATCHED:
         rollout.show()
     return rollout

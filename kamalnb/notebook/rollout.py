@@ -84,6 +84,8 @@ class Rollout(CoreRollout):
         self.occasion = occasion
         self.history = History()
         self._runner = Runner(self._begin, self.history, self._finished)
+        self.given = ""
+        """What was said in the call, where nobody is asked."""
         self._typed = ""
         self._by = ""
         self._over: Callable[[bool], None] = lambda ok: None
@@ -129,10 +131,14 @@ class Rollout(CoreRollout):
         if self.order.typed and typed.strip() != self.target:
             given = f"“{typed.strip()}” is not it. " if typed.strip() else ""
             raise NotConfirmed(f"{given}Nothing was begun. Type {self.target} to {self.order.verb}.")
+        return self.start(self.target)
+
+    def start(self, typed: str) -> bool:
+        """Begins it as if ``typed`` had been typed: fleets with ``confirm: true`` ask for the right word themselves."""
         with self._guard:
             if self._stage is not Stage.UNCONFIRMED:
                 return False
-            self._stage, self._typed = Stage.RUNNING, typed.strip() or self.target
+            self._stage, self._typed = Stage.RUNNING, typed
         self._runner.start()
         self._shown.stage_changed()
         return True
@@ -203,7 +209,7 @@ class Rollout(CoreRollout):
                     else "click"
                 )
                 raise NotConfirmed(f"Nobody has confirmed this {self.order.verb}; nothing was begun. To go on, {how}.")
-            self.confirm(self.target)
+            self.start(self.given)
         if self._stage is Stage.DISCARDED:
             raise NotConfirmed(f"This {self.order.verb} was discarded; nothing was begun. Make a new plan.")
 
@@ -249,7 +255,7 @@ class Rollout(CoreRollout):
         from .painter import Painter
 
         self._shown.display()
-        self.confirm(self.target)
+        self.start(self.target)
         Painter(self.history, self._shown.progress, lambda: None, rate=0.5)
         try:
             self.wait()

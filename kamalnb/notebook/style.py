@@ -68,7 +68,7 @@ border-radius:4px;padding:.2em .5em;width:20em}
 .kn .kn-tools label{display:flex;gap:.5em;align-items:center;color:var(--soft)}
 .kn th button{all:unset;cursor:pointer;white-space:nowrap}
 .kn th button:focus-visible{outline:2px solid var(--busy);outline-offset:2px}
-.kn th[aria-sort=ascending] button::after{content:" ▲"}.kn th[aria-sort=descending] button::after{content:" ▼"}
+.kn th[aria-sort=ascending] button::after{content:" ▲"/""}.kn th[aria-sort=descending] button::after{content:" ▼"/""}
 .kn mark{background:none;color:inherit;border-bottom:2px solid var(--mind);font-weight:600}
 .kn ul{margin:.3em 0;padding-left:1.4em}
 .kn .kn-hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}

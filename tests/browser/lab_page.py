@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import re
+import signal
+import socket
+import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 CHROMIUM = os.environ.get("KAMALNB_CHROMIUM", "/usr/bin/chromium")
 PATIENCE = 60_000
+ROOT = Path(__file__).parents[2]
+TOKEN = "t0ken"
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+    "@jupyterlab/docmanager-extension:plugin": {"autosaveInterval": 100000},
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,9 @@ class Notebook:
         self.context = browser.new_context(viewport={"width": width, "height": height})
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
+        # A busy machine makes JupyterLab ask things that nobody asked for.
+        dialog = self.page.locator("dialog.jp-Dialog .jp-mod-accept")
+        self.page.add_locator_handler(dialog.first, lambda button: button.click())
 
     def open(self, *cells: str) -> Notebook:
         """Writes the notebook and opens it."""
@@ -141,3 +158,69 @@ class Notebook:
         for session in self.lab.api("sessions"):
             if session["path"] == self.file.name:
                 self.lab.api(f"sessions/{session['id']}", "DELETE")
+
+
+@contextlib.contextmanager
+def running(home: Path, program: str, *more: str) -> Iterator[Lab]:
+    """A Jupyter server until the block ends."""
+    (home / "lab" / "settings").mkdir(parents=True)
+    (home / "lab" / "settings" / "overrides.json").write_text(json.dumps(SETTINGS))
+    root = home / "root"
+    root.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {
+        **os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home / "config"), "PYTHONPATH": str(ROOT),
+        "JUPYTER_DATA_DIR": str(home / "data"), "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "XDG_STATE_HOME": str(home / "state"), "KAMALNB_PERFORMER": "ana", "IPYTHONDIR": str(home / "ipython"),
+    }  # fmt: skip
+    argv = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+        f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={root}",
+        f"--LabApp.app_settings_dir={home / 'lab' / 'settings'}", "--LabApp.expose_app_in_browser=True", *more,
+    ]  # fmt: skip
+    log = (home / "log").open("w")
+    process = subprocess.Popen(
+        argv, env=env, cwd=root, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        preexec_fn=_ends_with_us if sys.platform == "linux" else None,
+    )  # fmt: skip
+    try:
+        wait_for(port, process, home / "log")
+        yield Lab(f"http://127.0.0.1:{port}", TOKEN, root)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        log.close()
+
+
+def _ends_with_us() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: also where this run is killed
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.3)
+    raise AssertionError(f"nothing listens after {seconds} s: {log.read_text()}")
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Any]:
+    """Debian's Chromium, driven by Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"there is no {CHROMIUM}")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    with playwright.sync_playwright() as p:
+        started = p.chromium.launch(executable_path=CHROMIUM, args=[*flags, "--disable-dev-shm-usage"])
+        yield started
+        started.close()

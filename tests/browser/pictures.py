@@ -5,11 +5,8 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from conftest import running
-from lab_page import CHROMIUM, Notebook
-from playwright.sync_api import sync_playwright
+from lab_page import Notebook, chromium, running
 
 FLEET = (
     "import kamalnb as kn\nfleet = kn.pretend(6, fail={'web-5': 'never healthy'}, speed=1.0, file='boot: {limit: 3}')"
@@ -63,13 +60,11 @@ def take(notebook: Notebook, out: Path, theme: str) -> None:
 
 def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    with running(Path(tempfile.mkdtemp(prefix="kamalnb-")), "lab") as lab, sync_playwright() as p:
-        browser: Any = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    with running(Path(tempfile.mkdtemp(prefix="kamalnb-")), "lab") as lab, chromium() as browser:
         for theme in ("light", "dark"):
             notebook = Notebook(lab, browser, f"pictures{theme}", width=1120, height=1300)
             take(notebook, out, theme)
             notebook.close()
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -306,3 +306,42 @@ def test_a_begin_that_fails_ends_the_run_with_its_sentence(tmp_path: Any) -> Non
     file.write_text("service: app\nimage: app\nservers: [web-1]\nenv: {secret: [TOKEN]}\n")
     with pytest.raises(kn.KamalnbError, match="TOKEN"):
         kn.Fleet(config_file=file, environ={}).plan("v2")
+
+
+@pytest.mark.usefixtures("watched")
+def test_undo_waits_for_one_click_and_goes_back() -> None:
+    fleet = kn.pretend(2)
+    fleet.boot("v2", confirm="web@v2").wait()
+    run = fleet.undo()
+    assert run.state is Stage.UNCONFIRMED
+    assert run.order.question == "Undo on 2 hosts?"
+    run.confirm()
+    assert run.wait().ok
+    assert {host.serving for host in hosts_of(fleet).values()} == {"v1"}
+
+
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize("verb", ["deploy", "redeploy", "rollback"])
+def test_verbs_that_bring_a_version_wait_for_its_name(verb: str) -> None:
+    fleet = kn.pretend(2)
+    fleet.boot("v3", confirm="web@v3").wait()
+    run = getattr(fleet, verb)("v1" if verb == "rollback" else "v2")
+    assert run.state is Stage.UNCONFIRMED
+    assert run.target.startswith("web@v")
+    run.discard()
+
+
+def test_without_a_kernel_a_fleet_that_asks_for_confirmation_still_does() -> None:
+    fleet = kn.pretend(2, file="confirm: true")
+    with pytest.raises(RolloutFailed, match="confirm"):
+        fleet.boot("v2").wait()
+    assert running(fleet) == {("v1",)}
+    assert fleet.boot("v2", confirm="web@v2").wait().ok
+
+
+@pytest.mark.usefixtures("watched")
+def test_in_a_notebook_typing_it_is_the_confirmation_that_the_file_asks_for() -> None:
+    fleet = kn.pretend(2, file="confirm: true")
+    run = fleet.plan("v2").boot()
+    run.confirm("web@v2")
+    assert run.wait().ok

@@ -157,7 +157,7 @@ def _values(project: Project, selection: Selection) -> dict[str, dict[str, dict[
         values = {}
         for key, source in sources.items():
             try:
-                values[key] = project.secret(source)
+                values[key] = project.line_of_env(source)
             except ConfigError as error:
                 problems.extend(error.problems)
         return values

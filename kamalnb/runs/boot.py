@@ -43,7 +43,7 @@ class EnvFiles:
             values: dict[str, Secret] = {}
             for key, source in role.env_on(host).secret.items():
                 try:
-                    values[key] = self._project.secret(source)
+                    values[key] = self._project.line_of_env(source)
                 except ConfigError as error:
                     problems += error.problems
             self._texts[host, role.name] = server.env_text(values) if values else None

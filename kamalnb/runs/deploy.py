@@ -44,7 +44,7 @@ class DeployRun(BootRun):
         self.whole = verb == "deploy"
         self._login: Login | None = credentials(project.config, project.secret) if self.whole else None
         sources = project.config.traefik.env.secret.items()
-        secrets_of_traefik = {key: project.secret(source) for key, source in sources} if self.whole else {}
+        secrets_of_traefik = {key: project.line_of_env(source) for key, source in sources} if self.whole else {}
         self._traefik_env = server.env_text(secrets_of_traefik) if secrets_of_traefik else None
 
     def before(self, engine: Engine, planned: Planned) -> Stream:

@@ -33,7 +33,9 @@ def play(host: PretendHost, command: Command, say: Say) -> Generator[float, None
     player = PLAYERS.get(words[0]) or PLAYERS.get(" ".join(words[:2]))
     if player is None:
         raise Unexpected(f"the pretend host was not told how to play “{command.name}”: {command}")
-    if player is _start:
+    if player is _start and not command.details:
+        ended = yield from _one_off(host, words)
+    elif player is _start:
         ended = yield from _start(host, words, say, command)
     elif command.stdin is not None:
         ended = yield from player(host, (*words, _text(command)), say)
@@ -133,6 +135,16 @@ def _rename(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     if container is None or host.find(words[3]) is not None:
         return 1, f"Error response from daemon: cannot rename {words[2]} to {words[3]}"
     container.name = words[3]
+    return 0
+
+
+def _one_off(host: PretendHost, words: tuple[str, ...]) -> Play:
+    """A container that nobody asks for after its end: a release command goes well, and leaves nothing."""
+    yield RUN_TAKES
+    if not host.docker_answers:
+        return DOWN
+    if not any(word in host.images for word in words):
+        return 125, "docker: Error response from daemon: pull access denied"
     return 0
 
 

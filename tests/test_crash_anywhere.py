@@ -9,7 +9,7 @@ import contextlib
 from dataclasses import dataclass, field
 
 import pytest
-from boots import booted
+from boots import KAMAL_CORD, booted
 from test_boot_any_answer import HOSTS
 
 from kamalnb.boot import boot
@@ -143,4 +143,7 @@ def trouble(state: str, fault: str, at: int, command: str) -> str:
     tied = [cord for cord, is_tied in host.cords.items() if is_tied == "tied"]
     if chosen.role.traefik and len(tied) != 1:
         return f"{where}: cords tied {tied}"
+    mounted = {container.cord for container in host.containers.values()}
+    if loose := [cord for cord in host.cords if cord not in mounted and cord != KAMAL_CORD]:
+        return f"{where}: cords of no container {loose}"
     return ""

@@ -1,4 +1,4 @@
-"""The notebook's face on real hosts: a cell in JupyterLab boots, cancels and undoes; the hosts show that it happened."""
+"""The notebook on real hosts: a cell in JupyterLab boots, cancels and undoes; the hosts show that it happened."""
 
 from __future__ import annotations
 

@@ -126,16 +126,18 @@ def test_heartbeats_keep_the_lock_beyond_its_lease(host: Host) -> None:
         first.stdin.flush()
 
 
-def test_kamals_users_see_our_lock_in_its_own_place_while_it_is_held(host: Host) -> None:
+@pytest.mark.parametrize("place", [".kamal/locks/app", ".kamal/lock-app"])
+def test_kamals_users_see_our_lock_in_its_own_place_while_it_is_held(host: Host, place: str) -> None:
+    """Kamal up to 1.4 looks at the second place only."""
     session = host.hold("run-a")
     host.answer(session)
-    details = base64.b64decode((host.home / ".kamal/locks/app/details").read_text()).decode()
+    details = base64.b64decode((host.home / place / "details").read_text()).decode()
     assert details == "Locked by: jana at 2026-01-01T00:00:00Z\nVersion: v2\nMessage: kamalnb boot"
     assert session.stdin is not None
     session.stdin.close()
     session.stdin = None
     session.wait(timeout=20)
-    assert not (host.home / ".kamal/locks/app").exists()
+    assert not (host.home / place).exists()
 
 
 @pytest.mark.parametrize("place", [".kamal/locks/app", ".kamal/lock-app"])
@@ -162,6 +164,7 @@ def test_our_own_directory_that_a_killed_session_left_does_not_lock_anybody_out(
 def test_only_the_primary_host_bears_kamals_directory(host: Host) -> None:
     host.answer(host.hold("run-a", primary=False))
     assert not (host.home / ".kamal/locks/app").exists()
+    assert not (host.home / ".kamal/lock-app").exists()
 
 
 def test_an_end_that_nobody_foresaw_is_not_taken_for_a_lock() -> None:

@@ -25,7 +25,7 @@ umask 077; mkdir -p "$1/locks" || exit 73
 exec 9>>"$2" || exit 73
 command -v flock >/dev/null 2>&1 || exit 72
 flock -n 9 || { printf 'ours\\n'; cat "$2"; exit 75; }
-k_free() { trap - EXIT; [ -z "$k_mine" ] || rm -rf -- "$k_mine"; : >"$2"; }
+k_free() { trap - EXIT; [ -z "$k_mine" ] || rm -rf -- "$5" "$6"; : >"$2"; }
 [ ! -e "$9" ] || { printf 'person\\n'; cat "$9"; exit 75; }
 k_mine=
 if [ "$5" != - ]; then
@@ -34,8 +34,9 @@ if [ "$5" != - ]; then
       printf 'kamal\\n'; cat "$k_d/details" 2>/dev/null; exit 75
     fi
   done
-  rm -rf -- "$5"; mkdir "$5" || exit 73
-  k_mine=$5; printf '%s\\n' "$7" >"$5/details"
+  rm -rf -- "$5" "$6"; mkdir "$5" || exit 73
+  mkdir "$6" || { rm -rf -- "$5"; exit 73; }
+  k_mine=1; for k_d in "$5" "$6"; do printf '%s\\n' "$7" >"$k_d/details"; done
 fi
 trap 'k_free "$@"' EXIT
 trap 'exit 0' HUP INT TERM PIPE

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab_page import Lab, Notebook
+from lab_page import Lab, Notebook, chromium, running
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

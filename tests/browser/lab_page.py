@@ -171,7 +171,7 @@ def running(home: Path, program: str, *more: str) -> Iterator[Lab]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = {
-        **os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home / "config"), "PYTHONPATH": str(ROOT),
+        **os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home / "config"), "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("KAMALNB_KERNEL", "")))),
         "JUPYTER_DATA_DIR": str(home / "data"), "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "XDG_STATE_HOME": str(home / "state"), "KAMALNB_PERFORMER": "ana", "IPYTHONDIR": str(home / "ipython"),
     }  # fmt: skip

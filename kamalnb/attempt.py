@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from . import switch, traefik
@@ -35,6 +36,13 @@ class Attempt:
         if self.returned is not None:
             return cord_of(self.returned, self.plan.role, self.situation) if self.plan.role.uses_cord else None
         return cord.directory(self.plan, self.directory) if self.plan.role.uses_cord else None
+
+    @property
+    def loose_cords(self) -> tuple[str, ...]:
+        """Cord directories of this role that no container of it has: a boot died between the two."""
+        mounted = {mount.source for one in self.situation.containers for mount in one.mounts}
+        ours = re.compile(f"{re.escape(f'{self.directory}/cords/{self.plan.role.name_prefix}-')}[0-9a-f]{{8,64}}")
+        return tuple(path for path in self.situation.cords if path not in mounted and ours.fullmatch(path))
 
     @property
     def namesake(self) -> Container | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from . import switch
 from .aftermath import first_failure, met_again, sentence, told
 from .attempt import Attempt
-from .commands import app, cord, proxy, server
+from .commands import app, cord, leftovers, proxy, server
 from .cutover import Situation, decide
 from .docker import Container
 from .errors import BootError, CommandFailed, KamalnbError, Unclear
@@ -124,6 +124,8 @@ def _prepared(attempt: Attempt) -> Flow[None]:
     steps: list[Command] = []
     if attempt.cutover and attempt.cutover.leftovers:
         steps += switch.without_leftovers(plan, attempt.situation, attempt.cutover)
+    if attempt.loose_cords:
+        steps.append(leftovers.remove_directories(attempt.loose_cords).failing_ok())
     if attempt.returned is None:
         path = app.env_file(plan, attempt.situation.home)
         steps.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ from .plan import Selection
 from .preflight import Check
 from .project import Project
 from .rollout import Each, FleetFlow, Job, Outcome
+from .shell import Secret
 from .ssh.openssh import Login
 from .wording import advice
 
@@ -77,11 +78,15 @@ def _intervals(selection: Selection) -> Iterator[Check]:
 
 def _secrets(project: Project, selection: Selection) -> Iterator[Check]:
     needed = [source for host, role in selection.pairs for source in role.env_on(host).secret.values()]
-    needed += [*project.config.traefik.env.secret.values(), *project.config.ssh.key_data]
-    failed = list(_unreadable(project, dict.fromkeys(needed), "failed"))
+    needed += project.config.traefik.env.secret.values()
+    keys = project.config.ssh.key_data
+    failed = [
+        *_unreadable(project.line_of_env, dict.fromkeys(needed), "failed"),
+        *_unreadable(project.secret, dict.fromkeys(keys), "failed"),
+    ]
     yield from failed
-    yield from _unreadable(project, dict.fromkeys(_registry(project.config)), "warning")
-    number = len(dict.fromkeys(needed))
+    yield from _unreadable(project.secret, dict.fromkeys(_registry(project.config)), "warning")
+    number = len(dict.fromkeys((*needed, *keys)))
     if not failed:
         yield _row("", "secrets", "ok", f"all {number} can be read." if number else "none is needed.")
 
@@ -92,10 +97,12 @@ def _registry(config: Config) -> Iterator[SecretSource]:
             yield source
 
 
-def _unreadable(project: Project, sources: dict[SecretSource, None], verdict: str) -> Iterator[Check]:
+def _unreadable(
+    read: Callable[[SecretSource], Secret], sources: dict[SecretSource, None], verdict: str
+) -> Iterator[Check]:
     for source in sources:
         try:
-            project.secret(source)
+            read(source)
         except ConfigError as error:
             for path, sentence in error.problems:
                 yield _row("", "secrets", verdict, f"{path} {sentence}")

@@ -215,8 +215,14 @@ def olds(role: Role, situation: Situation) -> tuple[tuple[Old, ...], tuple[Old, 
             serves = height(old) == top
         else:  # broken: with nothing better there, the newest one counts as serving, since it may recover
             serves = not routable and old.container.created == newest and situation.cords.get(old.cord or "") != "cut"
-        (serving if serves or old.cord is None else leftovers).append(old)
+        (serving if serves or (old.cord is None and not _torn_off(old, role)) else leftovers).append(old)
     return tuple(serving), tuple(leftovers)
+
+
+def _torn_off(old: Old, role: Role) -> bool:
+    """Its cord's directory was removed from under it (by Kamal's cut, by a boot taken back): it is never well again."""
+    mounted = old.container.source_of(role.healthcheck.cord or "/tmp/kamal-cord")  # noqa: S108
+    return old.cord is None and mounted is not None and not old.container.routable
 
 
 def cord_of(container: Container, role: Role, situation: Situation) -> str | None:

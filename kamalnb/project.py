@@ -32,6 +32,8 @@ SSH_KEY = "KAMALNB_SSH_KEY"
 """A private key as text, for places that have no files and no agent: a CI's secret."""
 _LARGEST = 1024 * 1024
 _GIT_SECONDS = 10.0
+_LONGEST_LINE = 60 * 1024
+"""Docker's reader stops at a line of 64 KiB, the variable's name included."""
 _seen: set[Secret] = set()
 
 
@@ -67,6 +69,14 @@ class Project:
                 self._known[source] = self._read(source)
                 _seen.add(self._known[source])
             return self._known[source]
+
+    def line_of_env(self, source: SecretSource) -> Secret:
+        """The value of ``source`` for an env file, which Docker reads line by line. Raises ConfigError as well."""
+        value = self.secret(source)
+        if why := _no_line(value.value):
+            problem = f"{why}, and Docker's env files take one line as it is. Encode it, as base64 for instance."
+            raise ConfigError(((source.where, problem),), str(self.sources[0]))
+        return value
 
     def version_from_git(self) -> str:
         """The whole hash of the commit; with ``_uncommitted_`` and 16 hex digits where files were changed.
@@ -296,6 +306,12 @@ def _one_value(raw: bytes, what: str) -> str:
     if not value or "\0" in value:
         raise _NoSecret(f"needs a text, and {what} has {'a NUL byte' if value else 'nothing'}. Look at it.")
     return value
+
+
+def _no_line(value: str) -> str:
+    if any(character in value for character in "\n\r\0"):
+        return "has more than one line"
+    return "is longer than 60 KiB" if len(value.encode(errors="replace")) > _LONGEST_LINE else ""
 
 
 def _user() -> str:

@@ -196,6 +196,18 @@ def test_both_slots_taken_by_serving_ones_is_refused() -> None:
         decided(blue, green)
 
 
+def test_one_whose_cord_was_torn_off_is_left_over_and_takes_no_slot() -> None:
+    """Kamal's cut removes the directory; so does a boot that is taken back while its container still starts."""
+    first = decided()
+    torn = ours(decided(ours(first, "v1")), "v2", health="unhealthy")
+    shown = situation(ours(first, "v1"), torn)
+    cords = {path: state for path, state in shown.cords.items() if not path.endswith("/v2")}
+    found = decide(role(), replace(shown, cords=cords), NONCE, labels())
+    assert [old.container.id for old in found.serving] == ["v1"]
+    assert [old.container.id for old in found.leftovers] == ["v2"]
+    assert found.slot == "green"
+
+
 def test_stopped_containers_do_not_count() -> None:
     found = decided(kamals(status="exited", health=None))
     assert (found.serving, found.leftovers, found.slot) == ((), (), "blue")

@@ -94,7 +94,7 @@ def test_credentials_are_read_from_where_the_file_says() -> None:
         replace(config(), registry=Registry(server="r", username=user, password=password)),
         lambda source: Secret(f"value of {source.env}"),
     )
-    assert found == Login(username="value of USER_NAME", password=Secret("value of PASSWORD"), server="r")
+    assert found == Login(username=Secret("value of USER_NAME"), password=Secret("value of PASSWORD"), server="r")
 
 
 def test_file_without_a_user_needs_no_login() -> None:

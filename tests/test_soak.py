@@ -69,7 +69,7 @@ WRONG = {
     "only made": Look((Found(f"{SERVICE}-web-v3", "created", "none", ""), NEW, OLD), CORDS, ()),
     "another cord tied": Look((OLD, NEW), {**CORDS, "/cords/old": "tied"}, ()),
     "a cord of nobody": Look((NEW,), CORDS, ()),
-    "a lock": Look((OLD, NEW), CORDS, ("lock kamalnb-x.lock",)),
+    "a journal": Look((OLD, NEW), CORDS, ("run 0123",)),
     "a foreign name": Look((OLD, NEW, Found("x", "exited", "none", "")), CORDS, ()),
 }
 

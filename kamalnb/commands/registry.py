@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..config.model import Config, SecretSource
-from ..shell import Command, Secret
+from ..shell import Command, Secret, Word
 
 DEFAULT = "Docker Hub"
 """What the registry is called in sentences where the file names none."""
@@ -17,9 +17,14 @@ DEFAULT = "Docker Hub"
 class Login:
     """Who logs in where. ``server`` is None for Docker's default registry."""
 
-    username: str
+    username: Word
     password: Secret
     server: str | None = None
+
+    @property
+    def user(self) -> str:
+        """The user in words; a name that is a secret is not told."""
+        return self.username if isinstance(self.username, str) else "the user of registry/username"
 
     @property
     def place(self) -> str:
@@ -32,7 +37,7 @@ def credentials(config: Config, secret: Callable[[SecretSource], Secret]) -> Log
     registry = config.registry
     if registry.username is None or registry.password is None:
         return None
-    user = registry.username if isinstance(registry.username, str) else secret(registry.username).value
+    user = registry.username if isinstance(registry.username, str) else secret(registry.username)
     return Login(username=user, password=secret(registry.password), server=registry.server)
 
 

@@ -10,7 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_TAG = re.compile(r"<%(?P<code>.*?)%>", re.DOTALL)
+MAX_BYTES = 256 * 1024
+"""A longer file is not read at all."""
+
+# No tag within a tag: else each of many that are not closed would be looked for to the end of the file.
+_TAG = re.compile(r"<%(?P<code>(?:(?!<%|%>).)*)%>", re.DOTALL)
 _NAME = r"""(?P<quote>["'])(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)(?P=quote)"""
 _INDEX = re.compile(rf"ENV\[\s*{_NAME}\s*\]")
 _TEXT = r"""(?P<mark>["'])(?P<text>(?:(?!(?P=mark))[^\\])*)(?P=mark)"""
@@ -50,6 +54,8 @@ class Marked:
 
 def mark(text: str, environ: Mapping[str, str]) -> Marked:
     """Replaces each tag of ``text`` by a mark and says what it stands for."""
+    if len(text) > MAX_BYTES:
+        return Marked(text=text)
     if _MARK_START in text or _MARK_END in text:
         sentence = "contains the private character U+E000 or U+E001, which kamalnb uses itself. Remove it."
         return Marked(text="", problems=((_line(text, re.search("[\ue000\ue001]", text)), sentence),))

@@ -27,6 +27,11 @@ _FORMS = {
 }
 
 
+_MOST = 200
+_LONGEST = 600
+"""Problems, and characters of one: a broken file may have any number of them, and words of any length."""
+
+
 def problem_of(error: Mapping[str, Any], tree: Any) -> Problem:
     """One of pydantic's errors in our words, with its path as in the file."""
     path = _file_path(error["loc"], tree)
@@ -34,9 +39,16 @@ def problem_of(error: Mapping[str, Any], tree: Any) -> Problem:
 
 
 def in_order(problems: Iterable[Problem], tree: Any) -> tuple[tuple[str, str], ...]:
-    """Each problem once, sorted as the file is, its path as text with nothing secret in it."""
-    once = dict.fromkeys(problems)
-    return tuple((_shown(path), sentence) for path, sentence in sorted(once, key=lambda one: _position(one[0], tree)))
+    """Each problem once, sorted as the file is, nothing secret in its path. Not more than people read."""
+    once = list(dict.fromkeys(problems))
+    first = sorted(once[:_MOST], key=lambda one: _position(one[0], tree))
+    told = tuple((_cut(_shown(path)), _cut(sentence)) for path, sentence in first)
+    more = len(once) - len(first)
+    return (*told, ("", f"has {more} more problems. Mend these first.")) if more else told
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… Shorten it."
 
 
 def did_you_mean(word: str, choices: Sequence[str]) -> str:

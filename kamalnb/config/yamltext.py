@@ -15,11 +15,10 @@ from typing import Any
 import yaml
 
 from ..shell import Secret
-from .erb import MARK, Marked, Tag
+from .erb import MARK, MAX_BYTES, Marked, Tag
 from .places import Path, Problem, is_secret, left_alone, secret_place
 from .scalars import EnvText, Odd
 
-MAX_BYTES = 256 * 1024
 _MAX_DEPTH = 50
 _MAX_VALUES = 20_000
 _YAML = "tag:yaml.org,2002:"
@@ -61,12 +60,16 @@ class _TooMuch(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Stops at a depth that no person writes, before Python's own stack does."""
+    """Stops at a depth and a number of values that no person writes: before Python's stack does, and in good time."""
 
     depth = 0
+    count = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
+        self.count += 1
+        if self.count > _MAX_VALUES:
+            raise _TooMuch("holds too many values. Is it the right file?")
         if self.depth > _MAX_DEPTH:
             raise _TooMuch(f"is nested more than {_MAX_DEPTH} levels deep. Flatten it.")
         try:
@@ -128,11 +131,19 @@ class _Builder:
     doubtful: list[Path] = field(default_factory=list)
     unset: list[Problem] = field(default_factory=list)
     count: int = 0
+    depth: int = 0
 
     def build(self, node: yaml.Node, path: Path) -> Any:
         self.count += 1
-        if self.count > _MAX_VALUES or len(path) > _MAX_DEPTH:
+        self.depth += 1  # a merge (`<<`) goes deeper at the same path
+        if self.count > _MAX_VALUES or self.depth > 2 * _MAX_DEPTH:
             raise _TooMuch("holds too many values, or refers to itself. Write it with fewer aliases (`*name`).")
+        try:
+            return self.built(node, path)
+        finally:
+            self.depth -= 1
+
+    def built(self, node: yaml.Node, path: Path) -> Any:
         if isinstance(node, yaml.CollectionNode) and node.tag not in (f"{_YAML}map", f"{_YAML}seq"):
             self.note(path, f"line {_line(node)}: has a tag (`!…`). Remove it.")
             self.doubtful.append(path)

@@ -94,5 +94,5 @@ class Proxies(Changing):
 
 def _env_file(project: Project) -> Secret | None:
     """Raises ``ConfigError`` for a secret that cannot be had."""
-    values = {key: project.secret(source) for key, source in project.config.traefik.env.secret.items()}
+    values = {key: project.line_of_env(source) for key, source in project.config.traefik.env.secret.items()}
     return server.env_text(values) if values else None

@@ -18,8 +18,8 @@ def logged_in(change: OnHost, who: registry.Login) -> Flow[Done]:
     try:
         yield from do(registry.login(who), fence=change.fence)
     except CommandFailed as error:
-        raise _refused(error, who.place, who.username) from error
-    return Done(f"logged in to {who.place} as {who.username}.", {"server": who.place, "username": who.username})
+        raise _refused(error, who.place, who.user) from error
+    return Done(f"logged in to {who.place} as {who.user}.", {"server": who.place, "username": who.user})
 
 
 def logged_out(change: OnHost) -> Flow[Done]:

@@ -34,8 +34,8 @@ class Reading:
             return None
 
     def values(self, sources: Mapping[str, SecretSource]) -> dict[str, Secret]:
-        """Those that can be had."""
-        found = {key: self.tried(partial(self._project.secret, source)) for key, source in sources.items()}
+        """Those that can be had, each fit for an env file."""
+        found = {key: self.tried(partial(self._project.line_of_env, source)) for key, source in sources.items()}
         return {key: value for key, value in found.items() if value is not None}
 
     def done(self) -> None:

@@ -125,6 +125,7 @@ class Door:
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=self._complaints,
+                start_new_session=True,  # Ctrl-C is ours to act on: it must not cut the way to a host in mid-undo
             )
         return ours
 

@@ -40,10 +40,14 @@ for c in cords/*/; do
   s=empty; [ ! -e "$c/cord.cut" ] || s=cut; [ ! -e "$c/cord" ] || s=tied; echo "cord $2/${c%/} $s"
 done
 for r in runs/*/; do [ ! -d "$r" ] || echo "run $r"; done
-for l in kamalnb-*.lock; do [ ! -e "$l" ] || flock -n "$l" true || echo "lock $l"; done
-for l in locks/* lock-* kamalnb-*.held; do [ ! -e "$l" ] || echo "lock $l"; done
 find . -name '*.tmp*' | while read -r f; do echo "temporary $f"; done
 exit 0
+"""
+# The look takes the lock for an instant: nobody may deploy meanwhile. $1 run directory.
+LOCKS = """\
+cd "$1" || exit 0
+for l in kamalnb-*.lock; do [ ! -e "$l" ] || flock -n "$l" true || echo "lock $l"; done
+for l in locks/* lock-* kamalnb-*.held; do [ ! -e "$l" ] || echo "lock $l"; done
 """
 SESSIONS = """\
 for p in /proc/[0-9]*; do
@@ -71,7 +75,7 @@ class Look:
     containers: tuple[Found, ...]
     cords: dict[str, str]
     others: tuple[str, ...]
-    """Journals of runs, locks that are held, temporary files."""
+    """Journals of runs, temporary files."""
 
     @property
     def running(self) -> tuple[Found, ...]:
@@ -154,6 +158,10 @@ class Ground:
             else:
                 others.append(line)
         return Look(tuple(containers), cords, tuple(others))
+
+    def locks(self, host: str) -> list[str]:
+        """Locks that are held there: ours, a person's, Kamal's."""
+        return self.lab.exec(host, ["sh", "-c", LOCKS, "locks", DIRECTORY]).stdout.splitlines()
 
     def version_at(self, host: str) -> str:
         """The version that answers through a host's proxy; what went wrong, in brackets, where none does."""

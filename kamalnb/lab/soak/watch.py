@@ -100,6 +100,7 @@ def wrong_after(ground: Ground, version: str) -> list[str]:
     for host in ground.hosts:
         look = ground.look(host)
         found += [f"{host}: {told}" for told in (wrong_in(look, version) if look else ["it cannot be looked at"])]
+        found += [f"{host}: left over: {lock}" for lock in ground.locks(host)]
         answers = Counter(ground.version_at(host) for _ in range(ASKED))
         if set(answers) != {version}:
             found.append(f"{host}: answers {dict(answers)} instead of {version}")

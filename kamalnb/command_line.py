@@ -18,7 +18,7 @@ from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from .errors import KamalnbError
-from .options import CHANGES, DEFAULTS, LISTS, NEVER_EMPTY, OPTIONS, READS
+from .flags import CHANGES, DEFAULTS, LISTS, NEVER_EMPTY, OPTIONS, READS
 
 
 class Whole(Argument):

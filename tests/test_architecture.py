@@ -55,7 +55,7 @@ ALLOWED = {
 # Each floor may import its own and those below.
 FLOORS = {
     "pure": 0,
-    "options": 0,
+    "flags": 0,
     "lab": 1,
     "locks": 1,
     "project": 1,

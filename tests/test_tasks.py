@@ -15,7 +15,7 @@ from invoke.parser import Parser
 from kamalnb.at import At
 from kamalnb.command_line import guarded, words
 from kamalnb.errors import ConfigError, HostUnreachable, LockHeld, UsageError
-from kamalnb.options import OPTIONS
+from kamalnb.flags import OPTIONS
 from kamalnb.tasks import ns
 from kamalnb.wording import Called
 
@@ -96,7 +96,7 @@ def test_listing_the_tasks_loads_nothing_heavy(tmp_path: Path) -> None:
     ours = loaded_for_list(ROOT) - by_invoke_alone
     assert "kamalnb.tasks" in ours
     assert ours & set(HEAVY) == set()
-    light = {"kamalnb", "kamalnb.command_line", "kamalnb.options", "kamalnb.errors", "kamalnb.development"}
+    light = {"kamalnb", "kamalnb.command_line", "kamalnb.flags", "kamalnb.errors", "kamalnb.development"}
     rest = {name for name in ours if name.startswith("kamalnb") and not name.startswith("kamalnb.tasks")}
     assert rest <= light
 

@@ -8,7 +8,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 
 from ..command_line import face
-from ..options import FILE
+from ..flags import FILE
 
 if TYPE_CHECKING:
     from ..at import At

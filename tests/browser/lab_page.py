@@ -170,8 +170,10 @@ def running(home: Path, program: str, *more: str) -> Iterator[Lab]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    # KAMALNB_KERNEL: a directory with another ipykernel, put before the installed one.
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("KAMALNB_KERNEL", ""))))
     env = {
-        **os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home / "config"), "PYTHONPATH": str(ROOT),
+        **os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home / "config"), "PYTHONPATH": paths,
         "JUPYTER_DATA_DIR": str(home / "data"), "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "XDG_STATE_HOME": str(home / "state"), "KAMALNB_PERFORMER": "ana", "IPYTHONDIR": str(home / "ipython"),
     }  # fmt: skip

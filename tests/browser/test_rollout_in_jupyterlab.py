@@ -47,7 +47,7 @@ def test_run_all_begins_nothing_and_the_typed_word_does(notebook: Notebook) -> N
     assert button.is_disabled()
     confirm(notebook)
     notebook.page.get_by_role("progressbar", name="boot app v2 on 3 hosts").wait_for()
-    assert notebook.page.get_by_role("button", name="Cancel").is_visible()
+    assert notebook.output(1).get_by_role("button", name="Cancel").is_visible()
     notebook.run(2)  # the kernel is free meanwhile
     assert "running" in notebook.output(2).inner_text()
     notebook.until(lambda: ended(notebook, 1), "the record")
@@ -68,7 +68,7 @@ def test_the_saved_cell_holds_the_record_and_no_widget(notebook: Notebook) -> No
 def test_cancel_while_it_runs_takes_everything_back(notebook: Notebook) -> None:
     opened(notebook, "run = fleet.plan('v2').boot()", "fleet.versions().version.tolist()", speed=0.15)
     confirm(notebook)
-    notebook.page.get_by_role("button", name="Cancel").click()
+    notebook.output(1).get_by_role("button", name="Cancel").click()
     notebook.until(lambda: ended(notebook, 1), "the record")
     assert "stopped" in notebook.output(1).inner_text()
     notebook.run(2)
@@ -94,8 +94,8 @@ def test_by_keyboard_alone(notebook: Notebook) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate(focused) == "Boot"
     page.keyboard.press("Space")
-    page.get_by_role("button", name="Cancel").wait_for()
-    page.get_by_role("button", name="Cancel").focus()
+    notebook.output(1).get_by_role("button", name="Cancel").wait_for()
+    notebook.output(1).get_by_role("button", name="Cancel").focus()
     page.keyboard.press("Enter")
     notebook.until(lambda: ended(notebook, 1), "the record")
     assert "stopped" in notebook.output(1).inner_text()

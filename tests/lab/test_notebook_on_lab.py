@@ -68,7 +68,7 @@ def test_cancel_by_button_leaves_real_hosts_as_they_were(shop: Shop, notebook: N
     )
     notebook.run(0)
     notebook.run(1)
-    notebook.page.get_by_role("button", name="Cancel").click()
+    notebook.output(1).get_by_role("button", name="Cancel").click()
     notebook.until(lambda: ended(notebook, 1), "the record", 120)
     assert "stopped" in notebook.output(1).inner_text()
     assert {shop.version_at(host) for host in shop.hosts} == {"v1"}

@@ -205,6 +205,24 @@ def test_a_person_holds_it_until_it_is_released(host: Host) -> None:
     assert host.answer(host.hold("run-b")) == "held"
 
 
+def test_kamal_is_refused_while_a_person_holds_it(host: Host) -> None:
+    host.runs(lock.acquire(CONFIG, JANA))
+    for name in ("locks/app", "lock-app"):
+        details = (host.home / ".kamal" / name / "details").read_text()
+        assert "Locked by: jana" in base64.b64decode(details).decode()
+    host.runs(lock.release(CONFIG))
+    assert not (host.home / ".kamal" / "locks" / "app").exists()
+    assert not (host.home / ".kamal" / "lock-app").exists()
+
+
+def test_a_person_cannot_take_what_a_run_holds_nor_release_it(host: Host) -> None:
+    host.answer(host.hold("run-a"))
+    assert host.runs(lock.acquire(CONFIG, JANA)).returncode == 75
+    assert host.runs(lock.release(CONFIG)).stdout == ""
+    assert (host.home / ".kamal" / "locks" / "app").is_dir()
+    assert host.state().person == ""
+
+
 def test_a_person_cannot_take_what_another_holds(host: Host) -> None:
     host.runs(lock.acquire(CONFIG, JANA))
     second = host.runs(lock.acquire(CONFIG, lock.Claim(run_id="-", who="omar", when="now", version="", why="x")))

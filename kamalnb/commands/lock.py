@@ -64,11 +64,24 @@ k_lock() {
 }"""
 
 PERSON = """\
-k_person() { umask 077; mkdir -p "$3/locks" || exit 73; (set -C; printf '%s\\n' "$2" >"$1") 2>/dev/null || { cat "$1"; exit 75; }; }
+k_person() {
+  umask 077; mkdir -p "$3/locks" || exit 73
+  k_p=$1; k_line=$2; k_details=$4; shift 4
+  for k_d in "$@"; do [ ! -d "$k_d" ] || { base64 -d "$k_d/details" 2>/dev/null | tr '\\n' ' '; exit 75; }; done
+  (set -C; printf '%s\\n' "$k_line" >"$k_p") 2>/dev/null || { cat "$k_p"; exit 75; }
+  for k_d in "$@"; do mkdir "$k_d" && printf '%s\\n' "$k_details" >"$k_d/details"; done
+}
 k_unperson() {
-  [ ! -e "$1" ] || { cat "$1"; rm -f "$1"; }
+  k_mine=; [ ! -e "$1" ] || { k_mine=yes; cat "$1"; rm -f "$1"; }
   shift
-  for k_d in "$@"; do [ ! -d "$k_d" ] || { base64 -d "$k_d/details" 2>/dev/null | tr '\\n' ' '; rm -rf -- "$k_d"; }; done
+  for k_d in "$@"; do
+    [ -d "$k_d" ] || continue
+    k_said=$(base64 -d "$k_d/details" 2>/dev/null | tr '\\n' ' ')
+    # A run of ours made it: it goes when the run ends.
+    case "$k_mine $k_said" in " "*"Message: kamalnb "*) continue ;; esac
+    [ -n "$k_mine" ] || printf '%s\\n' "$k_said"
+    rm -rf -- "$k_d"
+  done
 }"""
 
 
@@ -124,7 +137,9 @@ def state(config: Config) -> Question[Lock]:
 
 def acquire(config: Config, claim: Claim) -> Command:
     """Takes the lock for a person; ends with 75, and prints who has it, where somebody has it already."""
-    words = ("k_person", person_path(config), claim.line, config.run_directory)
+    words = (
+        "k_person", person_path(config), claim.line, config.run_directory, _details(claim), *_kamals(config),
+    )  # fmt: skip
     return Command(name="acquire lock", words=words, uses=(PERSON,))
 
 

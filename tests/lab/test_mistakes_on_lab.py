@@ -36,7 +36,7 @@ def refused(typed: Typed, code: int, *parts: str) -> str:
 def of_one_host(shop: Shop, text: str, name: str = "ssh_config") -> Path:
     """An ssh_config that says something else of web-1."""
     file = shop.directory / name
-    file.write_text(f"Host web-1\n  {text}\nInclude {shop.lab.ssh_config}\n")
+    file.write_text(f"Host web-1\n  {text}\nHost *\nInclude {shop.lab.ssh_config}\n")
     return file
 
 
@@ -65,7 +65,7 @@ def test_wrong_key(shop: Shop, tmp_path: Path) -> None:
 
 def test_unknown_host_key(shop: Shop) -> None:
     typed = keys(shop, **ssh(shop, "UserKnownHostsFile /dev/null")).kamalnb("boot", "--version=v2", "-H", "web-1")
-    refused(typed, 69, "web-1", "host key")
+    refused(typed, 69, "web-1", "is not in known_hosts. Compare the fingerprint")
 
 
 def test_host_that_is_not_there_is_a_row_and_the_logs_of_the_others_are_shown(shop: Shop) -> None:

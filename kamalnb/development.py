@@ -82,4 +82,12 @@ def bench_boot(c: Context, directory: str = ".lab") -> int:
     return int(any(row.met is False for row in bench_boot.run(print, Path(directory))))
 
 
-bench = Collection("bench", bench_ssh, bench_boot)
+@face(name="notebook")
+def bench_notebook(c: Context) -> int:
+    """Measures tables and live views of a thousand pretend hosts. 1 where a target is missed."""
+    from .notebook import bench
+
+    return int(not all(row.met for row in bench.run(print)))
+
+
+bench = Collection("bench", bench_ssh, bench_boot, bench_notebook)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from types import MappingProxyType
 
 
@@ -65,3 +66,8 @@ class PretendImage:
     app: App
     tags: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def image_id(tag: str) -> str:
+    """The id of the image with this tag: the same on every pretend host."""
+    return f"sha256:{sha256(tag.encode()).hexdigest()}"

@@ -13,7 +13,7 @@ from kamalnb.fleet import Fleet
 from kamalnb.frames import frame
 from kamalnb.reads import Read, containers, locks, status, versions
 from kamalnb.tables import Table, seconds_of
-from kamalnb.testing import PretendFleet, PretendHost
+from kamalnb.testing import PretendFleet, PretendHost, pretend
 
 READS = [containers.READ, containers.STALE, versions.READ, status.READ, locks.READ]
 
@@ -26,7 +26,7 @@ def hosts_of(fleet: Fleet) -> dict[str, PretendHost]:
 
 
 def booted(version: str = "v2", hosts: int = 2) -> Fleet:
-    fleet = kn.pretend(hosts=hosts)
+    fleet = pretend(hosts=hosts)
     fleet.boot(version).wait()
     return fleet
 
@@ -145,7 +145,7 @@ def test_status_says_who_booted_what_and_the_way_back() -> None:
 
 
 def test_status_says_when_nothing_serves() -> None:
-    fleet = kn.pretend(hosts=1, serving=None)
+    fleet = pretend(hosts=1, serving=None)
     table = fleet.table(status.READ)
     assert [row["status"] for row in table.rows] == ["nothing"]
     assert table.notes[0].startswith("Nothing serves web on web-1")

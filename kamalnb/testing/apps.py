@@ -68,6 +68,6 @@ class PretendImage:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def image_id(tag: str) -> str:
+def digest(tag: str) -> str:
     """The id of the image with this tag: the same on every pretend host."""
     return f"sha256:{sha256(tag.encode()).hexdigest()}"

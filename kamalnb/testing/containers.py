@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .apps import App, image_id
+from .apps import App, digest
 from .time import Process, Task
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def described(container: PretendContainer, epoch: str) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "id": container.id, "name": f"/{container.name}", "image": container.image,
-        "image_id": image_id(container.image.rpartition(":")[2]),
+        "image_id": digest(container.image.rpartition(":")[2]),
         "labels": dict(container.labels), "status": container.status, "exit_code": container.exit_code,
         "pid": container.pid if container.running else 0, "started": moment(epoch, container.started),
         "created": moment(epoch, container.created),

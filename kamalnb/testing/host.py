@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ..commands.traefik import CATCH_ALL
 from ..script import Script
 from ..shell import Command
-from .apps import APPS, App, PretendImage, image_id
+from .apps import APPS, App, PretendImage, digest
 from .containers import Check, PretendContainer, life
 from .proxy import PretendTraefik
 from .running import Running
@@ -78,7 +78,7 @@ class PretendHost:
     def add_image(self, tag: str, app: App, *, here: bool = True, registry: bool = True) -> None:
         """An image called ``tag``; on the host, in the registry, or both."""
         reference = f"{self.repository}:{tag}"
-        image = PretendImage(id=image_id(tag), app=app, tags=(reference,))
+        image = PretendImage(id=digest(tag), app=app, tags=(reference,))
         if here:
             self.images[reference] = image
         if registry:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
-from .apps import PretendImage, image_id
+from .apps import PretendImage, digest
 from .containers import moment
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ DOWN = (1, "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. 
 def image_id(host: PretendHost, container: PretendContainer) -> str:
     """The image that a container is made from, also after its names were taken away."""
     image = host.images.get(container.image)
-    return image.id if image is not None else image_id(container.image.rpartition(":")[2])
+    return image.id if image is not None else digest(container.image.rpartition(":")[2])
 
 
 def _login(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kamalnb.lab.suite import Count, counted
 
 REPORT = (
@@ -21,3 +23,9 @@ def test_parts_add_up_to_one_closing_line() -> None:
 
 def test_a_report_without_tests_counts_nothing() -> None:
     assert counted("<testsuites></testsuites>") == Count()
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    # pytest would refuse to collect the second one, and every part with it.
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))

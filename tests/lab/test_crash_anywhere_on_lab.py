@@ -18,7 +18,7 @@ from conftest import MakeShop
 from shop import NO_WEBSOCKET, Shop, assert_nothing_lost, until
 
 HOST = "web-1"
-SAMPLES = int(os.environ.get("KAMALNB_CRASHES", "14"))
+SAMPLES = int(os.environ.get("KAMALNB_CRASHES", "6"))
 PROGRAM = Path(__file__).with_name("crashing.py")
 
 

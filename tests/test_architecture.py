@@ -191,7 +191,7 @@ def test_files_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONG.get(ids(path), 330)
 
 
-LONG = {"config/sentences.py": 400}
+LONG = {"config/sentences.py": 400, "cutover.py": 340}
 """Longer than they should be."""
 
 

@@ -20,6 +20,8 @@ from kamalnb.shell import Result
 from kamalnb.testing import PretendHost, drive
 from kamalnb.testing.running import Running
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(Exception):
     """The controller is no more: nothing cleans up."""

@@ -256,7 +256,7 @@ def test_another_version_is_not_started_beside_the_one_that_serves() -> None:
     host.did.clear()
     error = error_of(host, started(change(), "v1"))
     assert error.why == "v2 serves there already, so v1 was not started."
-    assert "invoke rollback v1" in error.hint
+    assert "invoke rollback --version=v1" in error.hint
     assert host.did == []
 
 

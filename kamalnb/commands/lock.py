@@ -53,6 +53,7 @@ k_locked() {
   k_i=$(ls -i "$1") && k_i=${k_i%% *}
   ! grep -q "FLOCK .*:$k_i " /proc/locks 2>/dev/null || return 0
   k_p=$(cd "$(dirname "$1")" && pwd -P)/${1##*/}
+  # shellcheck disable=SC2010
   ls -l /proc/[0-9]*/fd/9 2>/dev/null | grep -qF -- "-> $k_p"
 }
 k_lock() {

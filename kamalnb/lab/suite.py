@@ -61,7 +61,7 @@ def run(lab: bool = True, quick: bool = False, say: Say = print) -> int:
     for name, marks in (("long tests", SLOW), ("tests in a browser", BROWSER)):
         if not (quick and count.failed):
             say(f"== {name}")
-            count += _tested(marks, quick, {})
+            count += _tested(marks, quick, {}, SIDE_BY_SIDE if marks == SLOW else ())
     if lab and not (quick and count.failed):
         count += _on_lab(quick, say)
     say(f"all of it took {time.monotonic() - began:.0f} s")

@@ -24,6 +24,8 @@ from kamalnb.shell import Command
 from kamalnb.testing import PretendHost
 from kamalnb.testing.fleet import PretendFleet, PretendHold
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Config(
     service="app",
     image="app",

@@ -16,6 +16,8 @@ from runbooks import run, run_and_signal, write
 from kamalnb import exits, runbook
 from kamalnb.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 FLEET = "import kamalnb as kn\nfleet = kn.pretend(hosts=2)"
 
 
@@ -207,7 +209,7 @@ def test_a_kernel_that_dies_is_a_failure_with_its_record(project: Path) -> None:
 def test_a_signal_cancels_the_boot_and_the_record_says_so(project: Path, number: signal.Signals, code: int) -> None:
     name = f"cancelled-{code}"
     write(
-        project, name, "import kamalnb as kn\nfleet = kn.pretend(hosts=2, speed=1)", "run = fleet.plan('v2').boot()",
+        project, name, "import kamalnb as kn\nfleet = kn.pretend(hosts=2, speed=0.3)", "run = fleet.plan('v2').boot()",
         "print('never')",
     )  # fmt: skip
     out = project / f"{name}-out.ipynb"

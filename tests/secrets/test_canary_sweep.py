@@ -35,6 +35,8 @@ from kamalnb.shell import Command, Secret
 from kamalnb.testing import PretendHost
 from kamalnb.testing.fleet import PretendFleet
 
+pytestmark = pytest.mark.slow
+
 NAMES = (
     "DATABASE_URL",
     "PASSWORD",

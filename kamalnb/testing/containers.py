@@ -237,7 +237,7 @@ def described(container: PretendContainer, epoch: str) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "id": container.id, "name": f"/{container.name}", "image": container.image,
-        "image_id": f"sha256:{container.image}",
+        "image_id": f"sha256:{container.image.rpartition(':')[2]}",
         "labels": dict(container.labels), "status": container.status, "exit_code": container.exit_code,
         "pid": container.pid if container.running else 0, "started": moment(epoch, container.started),
         "created": moment(epoch, container.created),

@@ -30,6 +30,7 @@ def ended(notebook: Notebook, number: int) -> bool:
 
 
 def looks_like(name: str, snapshot: str) -> None:
+    snapshot = re.sub(r"plan [0-9a-f]{8}", "plan ID", snapshot)
     snapshot = re.sub(r"\[\d+\]: ?", "", re.sub(r"\d\d:\d\d:\d\d", "TIME", snapshot))
     file = GOLDEN / f"{name}.txt"
     if not file.exists():

@@ -20,9 +20,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.lab)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def proxied(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The lab with Traefik on every host, as we start it."""
+    """The lab with Traefik on every host, as we start it: another module may have taken it away."""
     starter = Shop(lab, tmp_path_factory.mktemp("traefik"), "starter")
     report = starter.fleet().boot_traefik().wait(check=False)
     assert report.ok, report.failures

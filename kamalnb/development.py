@@ -13,11 +13,11 @@ from .command_line import face
 
 
 @face(name="test")
-def run_tests(c: Context, lab: bool = True, quick: bool = False) -> int:
+def run_tests(c: Context, lab: bool = True, quick: bool = False, thorough: bool = False) -> int:
     """Runs linters, types and every test, on a lab of its own (--no-lab leaves out those that need real hosts)."""
     from .lab import suite
 
-    return suite.run(lab=lab, quick=quick)
+    return suite.run(lab=lab, quick=quick, thorough=thorough)
 
 
 @face()

@@ -17,6 +17,8 @@ import pytest
 from conftest import MakeShop
 from shop import NO_WEBSOCKET, Shop, assert_nothing_lost, until
 
+pytestmark = pytest.mark.thorough
+
 HOST = "web-1"
 SAMPLES = int(os.environ.get("KAMALNB_CRASHES", "6"))
 PROGRAM = Path(__file__).with_name("crashing.py")

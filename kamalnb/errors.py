@@ -63,6 +63,10 @@ class LockHeld(KamalnbError):
     exit_code = 75  # EX_TEMPFAIL: try again later
 
 
+class CannotLock(KamalnbError):
+    """A host cannot keep a lock: no room, no right, no ``flock``."""
+
+
 class HostUnreachable(KamalnbError):
     """No SSH session to ``host``. ``step`` is what failed: resolve, connect, host key, login, session."""
 

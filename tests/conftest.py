@@ -1,4 +1,7 @@
-"""The lab for tests marked ``lab``: one that runs already (KAMALNB_LAB=directory), else a new one for this run."""
+"""The lab for tests marked ``lab``: one that runs already (KAMALNB_LAB=directory), else a new one for this run.
+
+Workers side by side take one of the directories in KAMALNB_LAB each: a lab's hosts belong to one test at a time.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     from kamalnb import lab as labs
 
     if running := os.environ.get("KAMALNB_LAB"):
-        yield labs.find(Path(running))
+        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        yield labs.find(Path(running.split(os.pathsep)[worker]))
         return
     directory = tmp_path_factory.mktemp("lab")
     lines: list[str] = []

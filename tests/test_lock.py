@@ -13,7 +13,7 @@ import pytest
 
 from kamalnb.commands import lock
 from kamalnb.config.model import Config, Role, TraefikSettings
-from kamalnb.errors import LockHeld, Unclear
+from kamalnb.errors import CannotLock, LockHeld, Unclear
 from kamalnb.shell import Command
 
 SHELLS = (("dash",), ("bash",), ("busybox", "sh"))
@@ -169,7 +169,13 @@ def test_only_the_primary_host_bears_kamals_directory(host: Host) -> None:
 
 def test_an_end_that_nobody_foresaw_is_not_taken_for_a_lock() -> None:
     assert isinstance(lock.refusal("web-1", "", None), Unclear)
-    assert isinstance(lock.refusal("web-1", "", 73), Unclear)
+
+
+def test_a_host_without_room_for_a_lock_is_told_with_its_own_words() -> None:
+    refused = lock.refusal("web-1", "mkdir: cannot create directory: No space left on device\n", 73)
+    assert isinstance(refused, CannotLock)
+    assert str(refused).startswith("web-1 has no room or no right to write its lock file")
+    assert str(refused).endswith("(mkdir: cannot create directory: No space left on device).")
 
 
 JANA = lock.Claim(run_id="-", who="jana", when="2026-01-01T00:00:00Z", version="", why="the database is moved")

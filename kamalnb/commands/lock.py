@@ -11,7 +11,7 @@ import base64
 from dataclasses import dataclass
 
 from ..config.model import Config
-from ..errors import LockHeld, Unclear
+from ..errors import CannotLock, LockHeld, Unclear
 from ..shell import Command, Question, look
 
 HELD = 75
@@ -159,7 +159,7 @@ def hold(config: Config, claim: Claim, *, primary: bool, lease: float = LEASE) -
     return Command(name="hold lock", words=("sh", "-c", HOLD, "kamalnb-lock", *words))
 
 
-def refusal(host: str, printed: str, exited: int | None) -> LockHeld | Unclear:
+def refusal(host: str, printed: str, exited: int | None) -> LockHeld | CannotLock | Unclear:
     """What a session that was not given the lock says, as an error."""
     kind, _, rest = printed.strip().partition("\n")
     if exited == HELD and kind == "ours":
@@ -172,9 +172,10 @@ def refusal(host: str, printed: str, exited: int | None) -> LockHeld | Unclear:
         holder = " ".join(rest.split())
         return LockHeld(f"{host} is locked by a person ({holder}). Ask them, or release it: invoke lock.release")
     if exited == 73:
-        return Unclear("hold lock", printed, f"{host} has no room or no right to write its lock file, {UNWRITABLE}")
+        said = f" ({_one_line(printed)})" if printed.strip() else ""
+        return CannotLock(f"{host} has no room or no right to write its lock file, {UNWRITABLE}{said}.")
     if exited == 72:
-        return Unclear("hold lock", printed, f"{host} has no flock; install util-linux there")
+        return CannotLock(f"{host} has no flock: install util-linux there.")
     return Unclear("hold lock", printed, f"exit code {exited} on {host}")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +48,22 @@ def up(directory: Path, count: int = 2, ports: bool = False, say: Say = quiet) -
         say("checking that Docker answers on each host over SSH…")
         await_ssh(state, directory)
         return lab_of(state, directory)
+
+
+@contextmanager
+def taking_addresses() -> Iterator[None]:
+    """Labs that come up side by side choose ports and subnets, and bind them, one after the other.
+
+    The lock is on the directory of temporary files itself, which every process of this machine has in common.
+    """
+    import fcntl
+
+    common = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    try:
+        fcntl.flock(common, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(common)
 
 
 def settle(directory: Path, count: int, ports: bool, say: Say) -> State:
@@ -104,14 +123,15 @@ def make_containers(state: State, directory: Path, made: images.Images, say: Say
     names = [machine.name for machine in state.plan.machines]
     keys = lab_keys.make(directory / "keys", state.plan.id, names)
     state = state.changed(directory, agent_pid=lab_keys.start_agent(keys, state.agent_pid))
-    subnet = hosts.make_network(engine, state.plan)
-    if engine.private:
-        network.open_network(state.plan.network, subnet)
     access = state.access or hosts.access_words(engine, made.host)
-    plan = replace(state.plan, subnet=subnet)
-    state = state.changed(directory, plan=plan, access=tuple(access))
-    ids = hosts.converge(engine, plan, made, keys, registries.make_login(directory / "keys"), access, say)
-    state = state.changed(directory, containers=ids)
+    with taking_addresses():
+        plan = free_block(state.plan, hosts.existing(engine, state.plan.id))
+        plan = replace(plan, subnet=hosts.make_network(engine, plan))
+        if engine.private:
+            network.open_network(plan.network, plan.subnet)
+        state = state.changed(directory, plan=plan, access=tuple(access))
+        ids = hosts.converge(engine, plan, made, keys, registries.make_login(directory / "keys"), access, say)
+        state = state.changed(directory, containers=ids)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda host: hosts.await_docker(engine, plan.container(host.name)), plan.hosts))
     hosts.preload(engine, plan, made, say)

@@ -73,14 +73,21 @@ def is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
+INSTALLING = threading.Lock()
+"""Labs that come up side by side: apt serves one at a time."""
+
+
 def install(packages: Mapping[str, str], say: Say) -> None:
     """Installs what is missing with apt. ``packages`` maps a program to the package that has it.
 
     Services that a package would start stay off: the engine the lab starts is its own.
     """
-    missing = sorted({package for program, package in packages.items() if not has(program)})
-    if not missing:
-        return
+    with INSTALLING:
+        if missing := sorted({package for program, package in packages.items() if not has(program)}):
+            _apt_install(missing, say)
+
+
+def _apt_install(missing: Sequence[str], say: Say) -> None:
     names = " ".join(missing)
     if not has("apt-get"):
         raise LabError(f"{names} missing, and there is no apt here. Install Docker by hand and start it.")

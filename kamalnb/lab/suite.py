@@ -9,8 +9,10 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..errors import LabError
@@ -27,9 +29,10 @@ PROGRAMS = {
 }  # fmt: skip
 """What tests use besides the lab's own, and Debian's package for it."""
 SIDE_BY_SIDE = ("-n", "3")
-"""Fast tests mostly wait for real sockets and shells; those on the lab have its hosts to themselves."""
-DIRECTORY = Path(".lab-test")
-"""The tests' own lab: one that somebody plays with must not be broken, nor taken down."""
+"""Fast tests mostly wait for real sockets and shells."""
+DIRECTORIES = (Path(".lab-test"), Path(".lab-test-2"))
+"""The tests' own labs: one that somebody plays with must not be broken, nor taken down. Tests that wait for a drain or
+a proxy leave half of two cores idle, so two labs are used side by side, each by one worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def run(lab: bool = True, quick: bool = False, thorough: bool = False, say: Say 
     """Runs it all in this directory; without ``lab`` what needs no hosts. The last line says “N passed, N failed”.
 
     ``quick`` stops at the first failure of a part; ``thorough`` adds the long tests on real hosts. An environment with
-    KAMALNB_LAB names a lab that runs already.
+    KAMALNB_LAB names the labs that run already: directories, with “:” between them.
     """
     began = time.monotonic()
     count = Count()
@@ -84,25 +87,26 @@ def _installed(say: Say) -> None:
 def _on_lab(quick: bool, marks: str, say: Say) -> Count:
     say("== tests on the lab's hosts")
     try:
-        with _hosts(say) as directory:
-            return _tested(marks, quick, {"KAMALNB_LAB": str(directory)})
+        with _labs(say) as directories:
+            named = os.pathsep.join(str(directory) for directory in directories)
+            return _tested(marks, quick, {"KAMALNB_LAB": named}, ("-n", str(len(directories)), "--dist", "loadfile"))
     except LabError as error:
         say(f"FAILED: {error}")
         return Count(failed=1)
 
 
 @contextmanager
-def _hosts(say: Say) -> Iterator[Path]:
-    """A lab that is taken down again, however its tests end; one that runs already is left as it is."""
+def _labs(say: Say) -> Iterator[Sequence[Path]]:
+    """A lab for each worker, taken down again however its tests end; those that run already are left as they are."""
     if running := os.environ.get("KAMALNB_LAB"):
-        yield Path(running)
+        yield [Path(name) for name in running.split(os.pathsep)]
         return
-    directory = DIRECTORY.absolute()
-    try:
-        lifecycle.up(directory, say=say)
-        yield directory
-    finally:
-        lifecycle.down(directory, say=say)
+    directories, say = [directory.absolute() for directory in DIRECTORIES], machine.one_at_a_time(say)
+    with ExitStack() as stack, ThreadPoolExecutor(len(directories)) as pool:
+        for directory in directories:
+            stack.callback(lifecycle.down, directory, say=say)
+        list(pool.map(partial(lifecycle.up, say=say), directories))
+        yield directories
 
 
 def _linted(name: str, words: Sequence[str], say: Say) -> Count:

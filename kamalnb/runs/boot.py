@@ -184,7 +184,8 @@ class BootRun:
                 ok, sentence = yield from self._rolled_out(engine, fenced.made)
                 yield from self.after(engine, fenced, ok)
         except KamalnbError as error:
-            changed = "" if ok or sentence != "Nothing was begun." else "Nothing was booted: "
+            before_boots = "Nothing was booted: " if begun else "Nothing was changed: "
+            changed = "" if ok or sentence != "Nothing was begun." else before_boots
             ok, sentence, code = False, f"{changed}{error}", error.exit_code
         if begun:  # a run that was not let begin has not failed: somebody else deploys
             ok, sentence = yield from self.closing(engine, planned, ok, sentence)

@@ -409,7 +409,7 @@ def test_second_deploy_is_refused_or_waits_and_a_killed_one_frees_the_lock(v1: D
         refused = plain.kamalnb("deploy", "--version=v3", "-q")
         assert refused.code == 75
         assert "Another deploy is under way on web-1 (jana since " in refused.said
-        assert "Nothing was booted" in refused.said
+        assert "Nothing was changed" in refused.said
         assert "deploy-failed" not in v1.called
         waiting = plain.begin("deploy", "--version=v3", "--lock-wait=60")
         assert waiting.stdout is not None

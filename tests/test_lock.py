@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 import signal
 import subprocess
@@ -44,6 +45,13 @@ class Host:
     def answer(self, session: subprocess.Popen[bytes]) -> str:
         assert session.stdout is not None
         return session.stdout.readline().decode().strip()
+
+    def kill(self, session: subprocess.Popen[bytes]) -> None:
+        """Kills all of it, and waits until the kernel has taken the last of its processes apart."""
+        os.killpg(session.pid, signal.SIGKILL)
+        session.communicate()
+        with open(self.home / lock.path(CONFIG)) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
 
     def refusal(self, session: subprocess.Popen[bytes]) -> tuple[int, str]:
         out, _ = session.communicate(timeout=20)
@@ -109,8 +117,7 @@ def test_lock_is_free_after_its_lease_without_a_heartbeat(host: Host) -> None:
 def test_lock_is_free_after_its_session_was_killed(host: Host) -> None:
     first = host.hold("run-a")
     host.answer(first)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait(timeout=20)
+    host.kill(first)
     assert host.answer(host.hold("run-b")) == "held"
     assert host.run_id == "run-b"
 
@@ -155,8 +162,7 @@ def test_lock_of_kamal_is_honoured_and_left_as_it_is(host: Host, place: str) -> 
 def test_our_own_directory_that_a_killed_session_left_does_not_lock_anybody_out(host: Host) -> None:
     first = host.hold("run-a")
     host.answer(first)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait(timeout=20)
+    host.kill(first)
     assert (host.home / ".kamal/locks/app/details").exists()
     assert host.answer(host.hold("run-b")) == "held"
 
@@ -190,8 +196,7 @@ def test_looking_shows_the_run_that_holds_it_and_nobody_after_its_end(host: Host
     host.answer(session)
     assert host.state().run == "jana since 2026-01-01T00:00:00Z: boot v2"
     assert host.state().kamal == ""  # the directory that Kamal looks for is the run's own
-    os.killpg(session.pid, signal.SIGKILL)
-    session.communicate()
+    host.kill(session)
     assert host.state().run == ""
 
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ssh_server import Place, Sshd, opened
 
 from kamalnb.errors import LabError
+from kamalnb.ssh import SshExecutor
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,21 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
         pytest.fail(f"the lab does not come up: {error}\n" + "\n".join(lines))
     finally:
         labs.down(directory)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """Where real sshds run on loopback ports, with their keys."""
+    yield from opened(tmp_path)
+
+
+@pytest.fixture
+def web(place: Place) -> Sshd:
+    """One of them."""
+    return place.serve("web")
+
+
+@pytest.fixture
+def ssh(place: Place, web: Sshd) -> SshExecutor:
+    """Our way to it."""
+    return place.executor()

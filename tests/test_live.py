@@ -6,31 +6,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ssh_server import Place, Sshd, command_line, opened, sh, until
+from ssh_server import Place, Sshd, command_line, sh, until
 
 from kamalnb.errors import HostUnreachable
 from kamalnb.live import AfterMark, Lines
 from kamalnb.ssh import SshExecutor
 from kamalnb.ssh.terminal import remote
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    yield from opened(tmp_path)
-
-
-@pytest.fixture
-def web(place: Place) -> Sshd:
-    return place.serve("web")
-
-
-@pytest.fixture
-def ssh(place: Place, web: Sshd) -> SshExecutor:
-    return place.executor()
 
 
 class Heard:

@@ -13,18 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from ssh_server import Place, make_key, nobody, opened, public, sh, until
+from ssh_server import Place, make_key, nobody, public, sh, until
 
 from kamalnb.config.model import SecretSource, Ssh
 from kamalnb.errors import HostUnreachable
 from kamalnb.script import Script
 from kamalnb.shell import Secret
 from kamalnb.ssh import SshExecutor, link
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    yield from opened(tmp_path)
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ssh_server import Place, Sshd, nobody, opened, sh, until
+from ssh_server import Place, Sshd, nobody, sh, until
 
 from kamalnb.errors import HostUnreachable
 from kamalnb.script import Script
@@ -21,21 +20,6 @@ mkdir "$1" 2>/dev/null || { echo "it's taken"; exit 75; }
 trap 'rmdir "$1"' EXIT
 echo held
 while k_h=$(timeout 1 head -n 1) && [ -n "$k_h" ]; do :; done"""
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    yield from opened(tmp_path)
-
-
-@pytest.fixture
-def web(place: Place) -> Sshd:
-    return place.serve("web")
-
-
-@pytest.fixture
-def ssh(place: Place, web: Sshd) -> SshExecutor:
-    return place.executor()
 
 
 @pytest.fixture

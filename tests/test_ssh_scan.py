@@ -5,18 +5,10 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from ssh_server import Place, make_key, opened, public
+from ssh_server import Place, make_key, public
 
 from kamalnb.ssh.known_hosts import Verdict
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    yield from opened(tmp_path)
 
 
 def test_key_of_an_unknown_host_is_shown_as_openssh_prints_it(place: Place) -> None:

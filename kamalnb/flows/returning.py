@@ -41,7 +41,7 @@ def returned(back: WayBack, plan: BootPlan) -> Flow[Booted]:
     try:
         situation = yield from observe(plan)
         now = way_back(plan.host, plan.role, plan.version, situation)
-        if now.way not in QUICK or now.container is None:
+        if now.container is None:  # only a quick way has one
             why = now.reason or f"{plan.version} has no container any more that could come back."
             raise BootError(f"{plan.host} changed meanwhile: {why}", hint="Run it again.")
         if now.way is Way.NOTHING:

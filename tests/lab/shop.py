@@ -22,7 +22,10 @@ from kamalnb.events import Event, HostFailed, Phase
 from kamalnb.fleet import Fleet
 from kamalnb.lab import Lab
 from kamalnb.lab.load import Profile, RunningLoad, Tally, running_load
+from kamalnb.plan import Selection
+from kamalnb.project import Project, load
 from kamalnb.report import Line, Report
+from kamalnb.ssh import SshExecutor
 
 REPOSITORY = "registry:5000/app"
 CALM = Profile(new=15, keepalive=20, post=10, slow=2, slow_seconds=3.0, websockets=1)
@@ -158,6 +161,17 @@ class Shop:
     def fleet(self, hosts: tuple[str, ...] = (), roles: tuple[str, ...] = (), **changes: Any) -> Fleet:
         return Fleet(config_file=self.config(**changes), hosts=hosts, roles=roles)
 
+    @contextmanager
+    def opened(self, *hosts: str, **changes: Any) -> Iterator[tuple[Project, Selection, SshExecutor]]:
+        """What a command beside boots is given: the file that was read, the hosts that were chosen, the way to them."""
+        fleet = self.fleet(hosts, **changes)
+        project = load(fleet.config_file, None)
+        executor = SshExecutor(project.config.ssh, directory=project.root)
+        try:
+            yield project, fleet._select(project.config), executor
+        finally:
+            executor.close()
+
     def boot(
         self,
         version: str | None,
@@ -173,8 +187,8 @@ class Shop:
 
         Each boot is a stage of the loads that run; ``after`` is the older version of the two.
         """
-        for load in self._loads:
-            load.stage(f"boot {version}", order=(after, version) if after and version else ())
+        for running in self._loads:
+            running.stage(f"boot {version}", order=(after, version) if after and version else ())
         began = time.monotonic()
         rollout = self.fleet(hosts, roles, **changes).boot(version, skip_unreachable=skip_unreachable)
         seen = []

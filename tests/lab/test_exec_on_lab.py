@@ -10,7 +10,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,27 +20,13 @@ from shop import Shop, until
 
 from kamalnb.commands.exec import LABEL, ExecOptions
 from kamalnb.executing import Executed, Execution, launch_here
-from kamalnb.plan import Selection
-from kamalnb.project import Project, load
-from kamalnb.ssh import SshExecutor
 from kamalnb.ssh.terminal import interactive_argv
 
 NO_VOLUME: dict[str, Any] = {"volumes": [], "env": {"clear": {"COLOUR": "blue green"}}}
 
 
-@contextmanager
-def opened(shop: Shop, *hosts: str) -> Iterator[tuple[Project, Selection, SshExecutor]]:
-    fleet = shop.fleet(hosts, **NO_VOLUME)
-    project = load(fleet.config_file, None)
-    executor = SshExecutor(project.config.ssh, directory=project.root)
-    try:
-        yield project, fleet._select(project.config), executor
-    finally:
-        executor.close()
-
-
 def execute(shop: Shop, command: str, *hosts: str, **options: Any) -> tuple[Executed, ...]:
-    with opened(shop, *hosts) as (project, selection, executor):
+    with shop.opened(*hosts, **NO_VOLUME) as (project, selection, executor):
         wanted = ExecOptions(command=command, **options)
         return Execution(executor, project.config, selection, wanted, performer="tester").wait()
 
@@ -143,7 +128,7 @@ def test_hostile_words_arrive_as_they_are(shop: Shop, word: str) -> None:
 
 
 def test_output_comes_while_the_command_runs(shop: Shop) -> None:
-    with opened(shop, "web-1") as (project, selection, executor):
+    with shop.opened("web-1", **NO_VOLUME) as (project, selection, executor):
         options = ExecOptions(command="sh -c 'echo first; sleep 2; echo last'", reuse=True)
         execution = Execution(executor, project.config, selection, options)
         came = [(piece.data, time.monotonic()) for piece in execution]
@@ -152,7 +137,7 @@ def test_output_comes_while_the_command_runs(shop: Shop) -> None:
 
 
 def test_stopping_removes_the_one_off_container(shop: Shop) -> None:
-    with opened(shop, "web-1") as (project, selection, executor):
+    with shop.opened("web-1", **NO_VOLUME) as (project, selection, executor):
         execution = Execution(executor, project.config, selection, ExecOptions(command="sh -c 'echo on; sleep 300'"))
         for _ in execution:
             break
@@ -161,7 +146,7 @@ def test_stopping_removes_the_one_off_container(shop: Shop) -> None:
 
 
 def test_a_lost_connection_removes_the_one_off_container(shop: Shop) -> None:
-    with opened(shop, "web-2") as (project, selection, executor):
+    with shop.opened("web-2", **NO_VOLUME) as (project, selection, executor):
         execution = Execution(executor, project.config, selection, ExecOptions(command="sh -c 'echo on; sleep 300'"))
         waiting = threading.Thread(target=execution.wait)
         waiting.start()
@@ -220,7 +205,7 @@ class Terminal:
 
 
 def interactive(shop: Shop, host: str, command: str, **options: Any) -> tuple[str, ...]:
-    with opened(shop, host) as (project, selection, executor):
+    with shop.opened(host, **NO_VOLUME) as (project, selection, executor):
         wanted = ExecOptions(command=command, interactive=True, **options)
         launch = launch_here(executor, project.config, selection, wanted, "tester")
         tty = options.get("tty", True)
@@ -247,7 +232,7 @@ def test_without_a_terminal_standard_input_goes_in(shop: Shop) -> None:
 
 def test_deploy_ymls_ssh_settings_go_along(shop: Shop, tmp_path: Path) -> None:
     """Several configuration files, and a known_hosts file of the project's own."""
-    with opened(shop, "web-1") as (project, _selection, _executor):
+    with shop.opened("web-1", **NO_VOLUME) as (project, _selection, _executor):
         (tmp_path / "more").write_text("Host nowhere\n  HostName 192.0.2.1\n")
         (tmp_path / "known").write_text("")
         ssh = replace(

@@ -18,30 +18,16 @@ from shop import Shop, until
 from kamalnb.commands.log_options import LogOptions
 from kamalnb.executor import Executor
 from kamalnb.following_logs import Following, LogLine, follow
-from kamalnb.plan import Selection
-from kamalnb.project import Project, load
 from kamalnb.reads import Answers, Scene, logs
-from kamalnb.ssh import SshExecutor
 from kamalnb.testing import drive
 
 NO_VOLUME: dict[str, Any] = {"volumes": [], "env": {"clear": {}}}
 DRIVERS: dict[str, dict[str, Any]] = {"json-file": {}, "local": {"logging": {"driver": "local"}}}
 
 
-@contextmanager
-def opened(shop: Shop, **changes: Any) -> Iterator[tuple[Project, Selection, SshExecutor]]:
-    fleet = shop.fleet(**NO_VOLUME, **changes)
-    project = load(fleet.config_file, None)
-    executor = SshExecutor(project.config.ssh, directory=project.root)
-    try:
-        yield project, fleet._select(project.config), executor
-    finally:
-        executor.close()
-
-
 def rows_of(shop: Shop, **options: Any) -> tuple[dict[str, Any], ...]:
     read = logs.read(LogOptions(**options))
-    with opened(shop) as (project, selection, executor):
+    with shop.opened(**NO_VOLUME) as (project, selection, executor):
         rows: list[Any] = []
         for host in selection.hosts:
             scene = Scene(config=project.config, host=host, roles=project.config.roles_on(host))
@@ -79,7 +65,7 @@ class Listener:
 
 @contextmanager
 def listening(shop: Shop, **options: Any) -> Iterator[Listener]:
-    with opened(shop) as (project, selection, executor):
+    with shop.opened(**NO_VOLUME) as (project, selection, executor):
         following = follow(executor, project.config, selection, LogOptions(**options))
         listener = Listener(following)
         try:

@@ -248,7 +248,7 @@ def test_two_web_roles_and_a_worker_on_one_host(shop: Shop, make_shop: MakeShop)
 
 
 def test_several_hosts_in_batches(shop: Shop) -> None:
-    ran = shop.must_boot("v4", boot={"limit": 1, "wait": 1})
+    ran = shop.must_boot("v3", boot={"limit": 1, "wait": 1})
     first, second = (ran.line(host) for host in shop.hosts)
     assert first.ended is not None
     assert second.started is not None

@@ -15,7 +15,7 @@ def frame(table: Table) -> pd.DataFrame:
     """A plain DataFrame with the table's columns, typed also where it is empty.
 
     ``attrs`` holds ``name``, ``as_of`` (ISO 8601, UTC), ``hosts`` (how many were asked), ``failed`` (host to reason),
-    ``notes``, and ``wide`` (columns that people rarely look at).
+    ``notes``, ``wide`` (columns that people rarely look at) and ``bytes`` (columns that count bytes).
     """
     import pandas as pd
 
@@ -25,6 +25,7 @@ def frame(table: Table) -> pd.DataFrame:
         "name": table.name, "as_of": moment(table.as_of).isoformat(), "hosts": table.hosts,
         "failed": dict(table.failed), "notes": list(table.notes),
         "wide": [column.name for column in table.columns if column.wide],
+        "bytes": [column.name for column in table.columns if column.kind == "bytes"],
     }  # fmt: skip
     return made
 

@@ -12,7 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from kamalnb.commands import app, audit, bootstrap, env_files, host, images, leftovers, lock, proxy, server, traefik
+from kamalnb.commands import (
+    app,
+    audit,
+    bootstrap,
+    env_files,
+    host,
+    images,
+    leftovers,
+    lock,
+    proxy,
+    server,
+    stats,
+    traefik,
+)
 from kamalnb.script import Script, render
 from kamalnb.shell import Command, look
 
@@ -484,7 +497,8 @@ def everything() -> str:
         *app.images("x").command.uses,
     ]
     functions += [*server.tool().command.uses, *server.touch_env_file("x").uses, *app.remove("x").uses]
-    functions += [images.OURS, images.UNTAG, images.USES, env_files.PUSH, audit.TAIL, *leftovers.ALL, *bootstrap.ALL]
+    functions += [images.OURS, images.UNTAG, images.USES, stats.STATS, env_files.PUSH, audit.TAIL]
+    functions += [*leftovers.ALL, *bootstrap.ALL]
     return "\n".join(functions)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kamalnb.commands import audit, bootstrap, env_files, images, leftovers
+from kamalnb.commands import audit, bootstrap, env_files, images, leftovers, stats
 from kamalnb.shell import Command, Secret
 
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
@@ -170,6 +170,26 @@ def test_list_of_images_that_fails_is_no_empty_list(there: Host) -> None:
 def test_image_that_docker_keeps_is_told(there: Host) -> None:
     there.program("docker", 'case $3 in used) echo "conflict: unable to remove" >&2; exit 1 ;; esac')
     assert images.removed(there.said(images.remove(("free", "used")))) == (("free",), ("used",))
+
+
+def test_usage_is_asked_again_where_a_container_vanished_meanwhile(there: Host) -> None:
+    there.program(
+        "docker",
+        'echo x >>calls; case $1 in ps) echo "a b" ;; '
+        'stats) [ "$(wc -l <calls)" -gt 2 ] || exit 1; shift 5; echo "$@" ;; esac',
+    )
+    assert there.said(stats.usage("app").command) == "a b\n"
+    assert (there.path / "calls").read_text().count("x") == 4
+
+
+def test_usage_of_nothing_is_no_question_and_no_failure(there: Host) -> None:
+    there.program("docker", "case $1 in ps) ;; *) exit 9 ;; esac")
+    assert there.said(stats.usage("app").command) == ""
+
+
+def test_usage_that_docker_never_gives_is_no_empty_answer(there: Host) -> None:
+    there.program("docker", 'case $1 in ps) echo a ;; *) echo "no such container" >&2; exit 1 ;; esac')
+    assert there.run(stats.usage("app").command).returncode != 0
 
 
 def test_tail_of_the_audit_log_is_bounded_in_lines_and_bytes(there: Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ import pytest
 from boots import plan
 
 from kamalnb.boot import boot
-from kamalnb.commands import app, cord, proxy, server
+from kamalnb.commands import app, cord, proxy, server, stats
 from kamalnb.config.model import Role
 from kamalnb.config.reading import read_config
 from kamalnb.cutover import belongs, version_of
@@ -157,6 +158,23 @@ def test_what_is_there_is_described_alike(twin: Twin) -> None:
     assert traefik.name == "traefik"
     assert traefik.routable
     assert "bridge" in traefik.networks
+
+
+def test_usage_is_told_alike(twin: Twin) -> None:
+    assert twin.asked(stats.usage(SERVICE)) == ()
+    assert twin.booted("v1", role()).error is None
+    assert twin.booted("v2", role()).error is None  # v1 stands there stopped, and uses nothing
+    (raw,) = twin.ran(stats.usage(SERVICE).command)
+    assert [list(json.loads(line)) for line in raw.stdout.splitlines()] == [
+        ["id", "cpu", "memory", "net", "block", "pids"]
+    ]
+    (used,) = stats.usages(raw.stdout)
+    running = [one for one in twin.asked(app.containers(SERVICE)) if one.running]
+    assert [used.id] == [one.id for one in running]
+    numbers = (used.cpu, used.received, used.sent, used.read, used.written, used.pids, used.memory, used.limit)
+    assert all(number is not None for number in numbers), used
+    assert used.pids >= 1
+    assert 2**20 < used.memory < used.limit
 
 
 def steps_of(done: Driven) -> list[str]:

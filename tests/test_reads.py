@@ -11,11 +11,11 @@ import pytest
 import kamalnb as kn
 from kamalnb.fleet import Fleet
 from kamalnb.frames import frame
-from kamalnb.reads import Read, containers, locks, status, versions
+from kamalnb.reads import Read, containers, locks, stats, status, versions
 from kamalnb.tables import Table, seconds_of
 from kamalnb.testing import PretendFleet, PretendHost, pretend
 
-READS = [containers.READ, containers.STALE, versions.READ, status.READ, locks.READ]
+READS = [containers.READ, containers.STALE, versions.READ, status.READ, locks.READ, stats.READ]
 
 
 def hosts_of(fleet: Fleet) -> dict[str, PretendHost]:

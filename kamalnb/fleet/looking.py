@@ -66,6 +66,12 @@ class Looking(Base):
 
         return self._frame(images.IMAGES)
 
+    def stats(self) -> pd.DataFrame:
+        """What each running container uses now: processor, memory, network, disks. Columns: reads.stats."""
+        from ..reads import stats
+
+        return self._frame(stats.READ)
+
     def audit(self, lines: int | None = None, since: str | None = None) -> pd.DataFrame:
         """Who did what, all hosts merged, the newest first: the last ``lines`` of each host (50), or ``since``.
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ..console.tables import TONES
-from ..tables import Table, moment
-from ..wording import clean, seconds, short
+from ..tables import Kind, Table, moment
+from ..wording import clean, seconds, short, size
 from .settings import options
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ NONE = "–"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A column. ``right`` for numbers, ``long`` where text may be broken."""
+    """A column. ``right`` for numbers, ``long`` where text may be broken, ``measured`` where no value stands still."""
 
     name: str
     title: str
     right: bool = False
     long: bool = False
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +104,22 @@ def meaning(name: str, word: str) -> str:
 
 
 def _was(old: Cell, new: Cell, head: Head) -> Cell:
-    volatile = "ago)" in new.text or head.name in ("since", "took", "seconds")
+    volatile = head.measured or "ago)" in new.text or head.name in ("since", "took", "seconds")
     return new if volatile or old.text == new.text else replace(new, was=old.text)
 
 
 def _of_table(table: Table, wide: bool) -> Grid:
     columns = [one for one in table.columns if any(row.get(one.name) not in (None, "") for row in table.rows)]
     shown = [one for one in columns if wide or not one.wide]
-    heads = tuple(Head(one.name, one.title, one.kind in ("count", "number"), one.name in LONG) for one in shown)
+    heads = tuple(
+        Head(
+            one.name, one.title, one.kind in ("count", "number", "bytes"), one.name in LONG,
+            one.kind in ("number", "bytes"),
+        )
+        for one in shown
+    )  # fmt: skip
     rows = tuple(
-        tuple(_cell(one.name, row.get(one.name), table.as_of, one.words, moments=one.kind == "moment") for one in shown)
+        tuple(_cell(one.name, row.get(one.name), table.as_of, one.words, one.kind) for one in shown)
         for row in table.rows
     )
     return Grid(
@@ -133,9 +140,10 @@ def _of_frame(frame: pd.DataFrame, wide: bool) -> Grid:
     names = [name for name in plain.columns if not (ours and _is_empty(plain[name]))]
     shown = [name for name in names if name not in left_out]
     failed = attrs.get("failed", {})
-    columns = [list(_column(str(name), plain[name], as_of)) for name in shown]
+    sizes = set(attrs.get("bytes", ()))
+    columns = [list(_column(str(name), plain[name], as_of, "bytes" if name in sizes else "text")) for name in shown]
     return Grid(
-        heads=tuple(_head(str(name), plain[name]) for name in shown),
+        heads=tuple(_head(str(name), plain[name], name in sizes) for name in shown),
         rows=tuple(zip(*columns, strict=True)) if columns else (),
         caption=_caption(as_of, int(attrs.get("hosts", 0)), len(failed)),
         notes=_notes(tuple(map(str, attrs.get("notes", ()))), failed),
@@ -143,25 +151,27 @@ def _of_frame(frame: pd.DataFrame, wide: bool) -> Grid:
     )  # fmt: skip
 
 
-def _column(name: str, series: pd.Series[Any], as_of: float | None) -> Iterator[Cell]:
+def _column(name: str, series: pd.Series[Any], as_of: float | None, kind: Kind) -> Iterator[Cell]:
     words = tuple(series.cat.categories) if hasattr(series, "cat") and series.cat.ordered else ()
     for value in series.astype("object").where(series.notna(), None):
-        yield _cell(name, value, as_of, words)
+        yield _cell(name, value, as_of, words, kind)
 
 
-def _head(name: str, series: pd.Series[Any]) -> Head:
+def _head(name: str, series: pd.Series[Any], is_size: bool) -> Head:
     numbers = series.dtype.kind in "iuf" and not hasattr(series, "cat")
-    return Head(name, name.replace("_", " "), numbers, name in LONG)
+    return Head(name, name.replace("_", " "), numbers, name in LONG, is_size or series.dtype.kind == "f")
 
 
-def _cell(name: str, value: Any, as_of: float | None, words: Sequence[str] = (), *, moments: bool = False) -> Cell:
+def _cell(name: str, value: Any, as_of: float | None, words: Sequence[str] = (), kind: Kind = "text") -> Cell:
     if value is None or value == "":
         return Cell(NONE, "off", "" if not words else len(words))
     if words:
         return Cell(str(value), meaning(name, str(value)), words.index(value) if value in words else len(words))
     if isinstance(value, bool):
         return Cell("yes" if value else "no", "good" if value else "off", float(value))
-    if moments and isinstance(value, int | float):
+    if kind == "bytes":
+        return Cell(size(int(value)), "", float(value))
+    if kind == "moment" and isinstance(value, int | float):
         value = moment(value)
     if isinstance(value, datetime):
         return Cell(moment_text(value, as_of), "", value.timestamp())

@@ -5,16 +5,18 @@ Several tables are made from it. Nothing here may do I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .. import traefik
 from ..commands import app, cord, lock, proxy, server
 from ..commands.lock import Lock
-from ..config.model import Role
+from ..config.model import Config, Role
 from ..cutover import belongs, version_of
 from ..docker import Container
 from ..flow import Flow, ask_all
+from ..shell import Question
 from ..steps import serving
 from . import Scene
 
@@ -64,14 +66,23 @@ class Standing:
 
 def look(scene: Scene) -> Flow[HostState]:
     """Asks one host, once."""
-    config = scene.config
-    containers, cords, servers, held, switching = yield from ask_all(
+    return told((yield from ask_all(*questions(scene.config))))
+
+
+def questions(config: Config) -> tuple[Question[Any], ...]:
+    """What is asked; ``told`` reads the answers. For tables that ask for more in the same round trip."""
+    return (
         app.containers(config.service),
         cord.all_of(config.run_directory),
         proxy.servers(),
         lock.state(config),
         server.switching(f"{config.run_directory}/runs"),
     )
+
+
+def told(answers: Sequence[Any]) -> HostState:
+    """The answers to ``questions``, in their order."""
+    containers, cords, servers, held, switching = answers
     return HostState(containers=containers, cords=cords, servers=servers, lock=held, switching=switching)
 
 

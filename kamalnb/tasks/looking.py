@@ -55,6 +55,17 @@ def images(at: At) -> int:
 
 
 @looks()
+def stats(at: At) -> int:
+    """What each running container uses now: processor, memory, network, disks. Takes about two seconds.
+
+    invoke stats --roles=web
+    """
+    from ..reads import stats
+
+    return at.show(stats.READ)
+
+
+@looks()
 def audit(at: At, lines: int = 0, since: str = "") -> int:
     """Who did what: the audit logs of all hosts merged, the newest first. Kamal's lines too.
 
@@ -68,5 +79,5 @@ def audit(at: At, lines: int = 0, since: str = "") -> int:
     return at.show(audit.audits(lines or None, moment))
 
 
-TASKS = (status, containers, version, images, audit)
+TASKS = (status, containers, version, images, stats, audit)
 """In the order of the list."""

@@ -15,7 +15,7 @@ class App:
     It listens from ``listens_after`` on, its check passes from ``ready_after`` on and takes ``check_takes``, an answer
     takes ``answers_in``. ``exits`` is the exit code of one that ends at once. ``dies_after`` and ``sick_after`` (its
     check fails from then on) count from its first real request, ``lives`` from its start. A graceful one
-    finishes at SIGTERM what is in flight; a stubborn one ignores SIGTERM.
+    finishes at SIGTERM what is in flight; a stubborn one ignores SIGTERM. ``memory`` is what it takes, in bytes.
     """
 
     listens_on: tuple[int, ...] = (3000,)
@@ -34,6 +34,7 @@ class App:
     stubborn: bool = False
     shell: bool = True
     tool: bool = True
+    memory: int = 48 * 1024 * 1024
     says: tuple[str, ...] = ("the app starts",)
 
 

@@ -62,6 +62,7 @@ class PretendHost:
         self.logins: dict[str, str] = {}
         """Registries that Docker is logged in to, and as whom."""
         self.free_kib = 50 * 1024 * 1024
+        self.memory = 4 * 1024**3
         self.failing: dict[str, list[tuple[int, str]]] = {}
         self.losing: dict[str, int] = {}
         self.did: list[str] = []

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 
 from ..shell import Command, Secret
-from . import asked, files, oneoffs, proxying, reading, surroundings, waiting
+from . import asked, files, oneoffs, proxying, reading, surroundings, usage, waiting
 from .apps import PretendImage
 from .containers import Check, PretendContainer, described, moment, stop
 from .host import EPOCH, PretendHost, Unexpected
@@ -256,6 +256,7 @@ PLAYERS: dict[str, Player] = {
     **surroundings.PLAYERS,
     **oneoffs.PLAYERS,
     **reading.PLAYERS,
+    **usage.PLAYERS,
     **waiting.PLAYERS,
     **proxying.PLAYERS,
 }

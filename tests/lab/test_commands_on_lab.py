@@ -14,14 +14,14 @@ from conftest import MakeShop
 from shop import Shop
 from typed import Keyboard
 
-from kamalnb.reads import audit, containers, images, locks, proxies, status, versions
+from kamalnb.reads import audit, containers, images, locks, proxies, stats, status, versions
 
 HOSTS = ("web-1", "web-2")
 RUN_DIRECTORY = "/home/deploy/.typed"
 READS = {
     "status": status.READ, "containers": containers.READ, "details": containers.READ,
     "stale-containers": containers.STALE, "version": versions.READ, "images": images.IMAGES, "audit": audit.audits(),
-    "lock.status": locks.READ, "traefik.details": proxies.details(),
+    "stats": stats.READ, "lock.status": locks.READ, "traefik.details": proxies.details(),
 }  # fmt: skip
 
 

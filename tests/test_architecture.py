@@ -61,6 +61,7 @@ FLOORS = {
     "project": 1,
     "hooks": 1,
     "local": 1,
+    "tags": 1,
     "init": 1,
     **dict.fromkeys(SSH_FILES, 1),
     "dry": 1,

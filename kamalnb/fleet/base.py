@@ -19,6 +19,7 @@ from ..runs.survey import side_by_side
 
 if TYPE_CHECKING:
     from ..project import Project
+    from ..tags import Listed
 
 SomeFleet = TypeVar("SomeFleet", bound="Base")
 
@@ -36,6 +37,8 @@ class Base:
     connect: Callable[[Project], Executor] | None = None
     load: Callable[[], Project] | None = None
     """Gives the project in place of a file: pretend fleets have none."""
+    listing: Callable[[Project], Listed] | None = None
+    """Says which tags the registry has, in place of asking it: pretend fleets have their own."""
     clock: Clock | None = None
     """Whose seconds the runs are told in; the machine's own by default."""
 

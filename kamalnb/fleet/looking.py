@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..plan import Selection
     from ..project import Project
+    from ..tags import Listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,13 @@ class Looking(Base):
 
         moment = audit.since_seconds(since, time.time()) if since else None
         return self._frame(audit.audits(lines, moment))
+
+    def registry_tags(self) -> Listed:
+        """The tags that the registry lists for the image, with the login of the file; a note where it does not."""
+        from ..tags import listed
+
+        project = self._project()
+        return self.listing(project) if self.listing is not None else listed(project)
 
     def check(self, version: str | None = None) -> tuple[Check, ...]:
         """Looks at everything that a boot (of ``version``) needs, changes nothing: one row for each host and thing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets
@@ -30,6 +31,9 @@ class Form:
         )  # fmt: skip
         self.roles = _many("Roles", roles)
         self.hosts = _many("Hosts", hosts)
+        self.skip = ipywidgets.Checkbox(
+            description="", indent=False, style=_LABEL, layout={"width": "auto", "display": "none"}
+        )
         self.version = ipywidgets.Dropdown(
             description="Version", options=[("(look first)", "")], style=_LABEL, layout={"width": "30em"}
         )
@@ -46,7 +50,7 @@ class Form:
         version = ipywidgets.VBox([self.version, self.typed, _row(self.look, self.plan, self.undo)])
         top = [self.destination] if there else []
         choose = ipywidgets.HBox(
-            [*([self.roles] if len(roles) > 1 else []), self.hosts, version],
+            [*([self.roles] if len(roles) > 1 else []), ipywidgets.VBox([self.hosts, self.skip]), version],
             layout={"flex_flow": "row wrap", "align_items": "flex-start"},
         )
         self.widget = ipywidgets.VBox(
@@ -66,6 +70,21 @@ class Form:
         """What was typed, else what was picked."""
         return str(self.typed.value).strip() or str(self.version.value or "")
 
+    def leaves_out(self) -> bool:
+        """Whether hosts that cannot be reached are to be left out."""
+        return bool(self.skip.value)
+
+    def offer_leaving_out(self, hosts: Sequence[str] = ()) -> None:
+        """Offers to leave out what cannot be reached: ``hosts``, as far as it is known."""
+        which = f": {', '.join(hosts)}" if 0 < len(hosts) <= 3 else f" ({len(hosts)})" if hosts else ""
+        self.skip.description = f"Leave out unreachable hosts{which}"
+        self.skip.layout.display = None
+
+    def forget_leaving_out(self) -> None:
+        """Everything can be reached: nothing is left out from now on."""
+        self.skip.value = False
+        self.skip.layout.display = "none"
+
     def show_seen(self, seen: Seen) -> None:
         """Hosts with what serves there, versions with where they are; what is chosen stays chosen."""
         hosts, version = self.hosts.value, self.version.value
@@ -73,6 +92,10 @@ class Form:
         self.hosts.options = [(_ALL, ""), *labels]
         self.hosts.value = [one for one in hosts if not one or one in seen.serving]
         self.hosts.rows = min(10, max(4, len(labels) + 1))
+        if seen.unreachable:
+            self.offer_leaving_out(seen.unreachable)
+        else:
+            self.forget_leaving_out()
         found = seen.versions()
         self.version.options = found or [("(none found: type one)", "")]
         if version in [value for _label, value in found]:

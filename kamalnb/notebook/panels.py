@@ -7,14 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..errors import UsageError
+from .. import exits
+from ..errors import KamalnbError, UsageError
 from ..fleet import Fleet as CoreFleet
+from ..runs import Options
+from ..tags import Listed
 from .choices import Seen, look
 from .fleet import Fleet, dressed
 from .grid import grid
 from .markup import joined, tag
 from .occasion import Occasion, cell, occasion
 from .panel_form import Form
+from .plan import Plan
 from .rollout import Rollout, Stage
 from .style import styled
 from .tables import say, table_html
@@ -53,45 +57,64 @@ class Panel:
         return self._form
 
     def look(self) -> None:
-        """Asks the chosen hosts what they have."""
+        """Asks the chosen hosts what they have, and the registry which tags."""
         whole = self._chosen(parts=False)
-        self._worker.ask("Asking every host…", lambda: self._looked(whole))
+        self._worker.ask("Asking every host…", lambda: self._looked(whole, None))
 
     def plan(self) -> None:
         """Shows what a boot of the chosen version would change, and asks for its confirmation."""
-        chosen, version = self._chosen(), self.form.chosen_version()
-        self._worker.ask(f"Planning {version}…", lambda: self._planned(chosen, version))
+        chosen, version, how = self._chosen(), self.form.chosen_version(), self._how()
+        self._worker.ask(f"Planning {version}…", lambda: self._planned(chosen, version, how))
 
     def undo(self) -> None:
         """Goes back, at once: the way back has to be quick."""
-        chosen = self._chosen()
-        self._worker.ask("Undoing…", lambda: self._undone(chosen))
+        chosen, how = self._chosen(), self._how()
+        self._worker.ask("Undoing…", lambda: self._undone(chosen, how), urgent=True)
 
-    def _looked(self, fleet: Fleet) -> str:
-        self._seen = seen = look(fleet)
+    def take_back(self, rollout: Rollout) -> None:
+        """Undoes what one rollout has done, at once: also where something else is chosen by now."""
+        from .way_back import part_to_undo
+
+        part, how = part_to_undo(rollout), self._how()
+        if part is not None:
+            self._worker.ask("Undoing…", lambda: self._undone(part, how), urgent=True)
+
+    def _how(self) -> Options:
+        return {"skip_unreachable": True} if self.form.leaves_out() else {}
+
+    def _looked(self, fleet: Fleet, known: Listed | None) -> str:
+        self._seen = seen = look(fleet, known)
         self.form.show_seen(seen)
         self.form.table.html(table_html(grid(seen.containers)), tools=True)
         self._note(f"{self._spelled(fleet)}.containers()")
-        failed = len(seen.containers.failed)
-        return f"{len(seen.hosts) - failed} of {len(seen.hosts)} hosts answered."
+        answered = f"{len(seen.hosts) - len(seen.unreachable)} of {len(seen.hosts)} hosts answered."
+        return f"{answered} {seen.note}".strip()
 
-    def _planned(self, fleet: Fleet, version: str) -> str:
+    def _planned(self, fleet: Fleet, version: str, how: Options) -> str:
         if not version:
             raise UsageError("Choose a version, or type one.")
         self._must_be_free()
-        made = fleet.plan(version)
+        made = self._plan_of(fleet, version, "boot", how)
         self._show(made.rollout(Occasion.WATCHED))
-        self._note(f"{self._spelled(fleet)}.plan({version!r}).boot(confirm={made.target!r})")
+        self._note(f"{self._spelled(fleet)}.plan({_words_of(version, how)}).boot(confirm={made.target!r})")
         return f"Plan {made.id}: nothing was changed. Type {made.target} to go on." if made.hosts else "Nothing to do."
 
-    def _undone(self, fleet: Fleet) -> str:
+    def _undone(self, fleet: Fleet, how: Options) -> str:
         self._must_be_free()
-        made = fleet.plan(verb="undo")
+        made = self._plan_of(fleet, None, "undo", how)
         rollout = made.rollout(Occasion.WATCHED)
         self._show(rollout)
         rollout.start(made.target)
-        self._note(f"{self._spelled(fleet)}.undo(confirm={made.target!r})")
+        self._note(f"{self._spelled(fleet)}.undo({_words_of(None, {**how, 'confirm': made.target})})")
         return f"Going back: {made.target}."
+
+    def _plan_of(self, fleet: Fleet, version: str | None, verb: str, how: Options) -> Plan:
+        try:
+            return fleet.plan(version, verb=verb, **how)
+        except KamalnbError as error:
+            if error.exit_code == exits.UNREACHABLE:  # found out since the last look
+                self.form.offer_leaving_out()
+            raise
 
     def _must_be_free(self) -> None:
         running = self._rollout is not None and self._rollout.state in (Stage.RUNNING, Stage.CANCELLING)
@@ -102,7 +125,7 @@ class Panel:
         if self._rollout is not None and self._rollout is not rollout:
             self._rollout.discard()
         self._rollout = rollout
-        self.form.stage.children = [rollout.widget()]
+        self.form.stage.children = [rollout.widget(undo=lambda: self.take_back(rollout))]
         rollout.when_over(lambda: self._over(rollout))
 
     def _over(self, rollout: Rollout) -> None:
@@ -112,7 +135,9 @@ class Panel:
         with contextlib.suppress(Exception):
             if self._record is not None:
                 self._record.update(rollout.record(), raw=True)
-        self.look()
+        # The registry has what it had: a login that a person has to touch a key for is not asked for again.
+        whole, known = self._chosen(parts=False), self._seen.registry if self._seen is not None else None
+        self._worker.ask("Asking every host…", lambda: self._looked(whole, known))
 
     def _chosen(self, *, parts: bool = True) -> Fleet:
         form = self.form
@@ -166,6 +191,12 @@ class Panel:
 
     def __repr__(self) -> str:
         return f"Panel({self.fleet!r})"
+
+
+def _words_of(version: str | None, how: Options) -> str:
+    """What stands between the brackets of a verb."""
+    given = [repr(version)] if version is not None else []
+    return ", ".join([*given, *(f"{name}={value!r}" for name, value in how.items())])
 
 
 def _words(fleet: Fleet) -> tuple[list[str], list[str]]:

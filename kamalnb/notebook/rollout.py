@@ -268,9 +268,9 @@ class Rollout(CoreRollout):
         self._shown.display()
         return self
 
-    def widget(self) -> Any:
-        """Its live view as a widget, to be put into another one."""
-        return self._shown.view(folded=False).widget
+    def widget(self, undo: Callable[[], None] | None = None) -> Any:
+        """Its live view as a widget, to be put into another one; ``undo`` is what its button does at the end."""
+        return self._shown.view(folded=False, undo=undo).widget
 
     def _ipython_display_(self) -> None:
         self._shown.display()

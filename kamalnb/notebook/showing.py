@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .markup import joined, tag
@@ -14,6 +15,7 @@ from .tables import say
 if TYPE_CHECKING:
     from .rollout import Rollout
     from .view import RolloutView
+    from .way_back import Offer
 
 
 class Shown:
@@ -23,6 +25,7 @@ class Shown:
         self._rollout = rollout
         self._handles: list[Any] = []
         self._view: RolloutView | None = None
+        self._offer: Offer | None = None
         self._cell = ""
         self._lock = threading.RLock()
 
@@ -42,16 +45,29 @@ class Shown:
             handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
             if handle is not None:
                 self._handles.append(handle)
+            if not self._is_static():
+                self._keep_place()
         if self._rollout.history.ended:
             self.swap()
 
-    def view(self, *, folded: bool = True) -> RolloutView:
-        """The live view; one, however often it is shown. A cell above has told the steps, mostly."""
+    def _keep_place(self) -> None:
+        """A place below it for the way back: a thread cannot add one to a cell later."""
+        from .way_back import VERBS, Offer
+
+        if self._rollout.order.verb in VERBS:
+            self._offer = self._offer or Offer(self._rollout)
+            self._offer.display()
+
+    def view(self, *, folded: bool = True, undo: Callable[[], None] | None = None) -> RolloutView:
+        """The live view; one, however often it is shown. A cell above has told the steps, mostly.
+
+        ``undo`` is what a click does when there is something to take back.
+        """
         from .view import RolloutView
 
         with self._lock:
             if self._view is None:
-                self._view = RolloutView(self._rollout, folded=folded)
+                self._view = RolloutView(self._rollout, folded=folded, undo=undo)
             return self._view
 
     def stage_changed(self) -> None:
@@ -69,6 +85,9 @@ class Shown:
             handles, self._handles = self._handles, []
             if handles:
                 self._update(handles, self.bundle())
+            if self._offer is not None:
+                with contextlib.suppress(Exception):  # the file may be gone; the run's end must not fail for it
+                    self._offer.show()
 
     def progress(self) -> None:
         """Tells cells without a live view how far it is."""

@@ -25,8 +25,9 @@ _WIDE = {"description_width": "initial"}
 class RolloutView:
     """Widgets around one rollout. Clicks come on any thread, maybe twice at once: each only asks the rollout."""
 
-    def __init__(self, rollout: Rollout, *, folded: bool = False) -> None:
+    def __init__(self, rollout: Rollout, *, folded: bool = False, undo: Callable[[], None] | None = None) -> None:
         self._folded = folded
+        self._undo = undo
         self._rollout = rollout
         self._pages: set[str] = set()
         self._picture = Picture(self._told)
@@ -82,7 +83,15 @@ class RolloutView:
             told = "This page was loaded again meanwhile: run the cell once more to keep the record in the notebook."
             again = say(told, "mind") if len(self._pages) > 1 else ""
             self._picture.html(joined(record_html(rollout.history, rollout.about), again))
-        self.widget.children = [self._picture.widget]
+        self.widget.children = [self._picture.widget, *self._way_back()]
+
+    def _way_back(self) -> list[Any]:
+        """The button that takes it back, for places that keep their widgets."""
+        from .way_back import button, part_to_undo
+
+        if self._undo is None or part_to_undo(self._rollout) is None:
+            return []
+        return [_row(button(self._undo))]
 
     def _typed(self, change: Any) -> None:
         self.go.disabled = str(change["new"]).strip() != self._rollout.target

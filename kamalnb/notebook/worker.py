@@ -9,20 +9,36 @@ from ..errors import KamalnbError
 
 
 class Worker:
-    """``ask`` from any thread, twice at once too: what comes while something is done is dropped, and said so."""
+    """``ask`` from any thread, twice at once too: what comes while something is done is dropped, and said so.
+
+    What is urgent waits for its turn instead, one at a time.
+    """
 
     def __init__(self, busy: Callable[[str], None], told: Callable[[str, bool], None]) -> None:
         self._busy = busy
         self._told = told
         self._one = threading.Lock()
+        self._next = threading.Lock()
 
-    def ask(self, what: str, action: Callable[[], str]) -> bool:
+    def ask(self, what: str, action: Callable[[], str], *, urgent: bool = False) -> bool:
         """Does ``action`` in the background; its sentence, or its error's, is told. False where one is being done."""
-        if not self._one.acquire(blocking=False):
+        if self._one.acquire(blocking=False):
+            self._busy(what)
+            self._begin(self._work, action)
+        elif urgent and self._next.acquire(blocking=False):
+            self._begin(self._work_then, what, action)
+        else:
             return False
-        self._busy(what)
-        threading.Thread(target=self._work, args=(action,), name="kamalnb-panel", daemon=True).start()
         return True
+
+    def _begin(self, work: Callable[..., None], *given: object) -> None:
+        threading.Thread(target=work, args=given, name="kamalnb-panel", daemon=True).start()
+
+    def _work_then(self, what: str, action: Callable[[], str]) -> None:
+        self._one.acquire()
+        self._next.release()
+        self._busy(what)
+        self._work(action)
 
     def _work(self, action: Callable[[], str]) -> None:
         said, well = "", True

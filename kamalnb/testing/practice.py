@@ -20,6 +20,7 @@ from .host import PretendHost
 if TYPE_CHECKING:
     from ..fleet import Fleet
     from ..project import Project
+    from ..tags import Listed
 
 REPOSITORY = "registry.example/app"
 APP_FOR: Mapping[str, App] = {
@@ -83,7 +84,17 @@ def fleet_of(
             host.time.pace, host.clock = _Pace(speed), time.time
     executor = PretendFleet(hosts)
     clock = _PacedClock(executor, speed) if speed else executor.clock
-    return Fleet(connect=lambda project: executor, load=lambda: _project(config), clock=clock)
+    return Fleet(
+        connect=lambda project: executor, load=lambda: _project(config), clock=clock,
+        listing=lambda project: _listed(hosts[0], config.repository),
+    )  # fmt: skip
+
+
+def _listed(host: PretendHost, repository: str) -> Listed:
+    from ..tags import Listed, newest_first
+
+    tags = (name.removeprefix(f"{repository}:") for name in host.registry if name.startswith(f"{repository}:"))
+    return Listed(tags=newest_first(tuple(tags)))
 
 
 def _file(names: tuple[str, ...]) -> str:

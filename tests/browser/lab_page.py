@@ -25,6 +25,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 CHROMIUM = os.environ.get("KAMALNB_CHROMIUM", "/usr/bin/chromium")
 PATIENCE = 60_000
 ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden"
 TOKEN = "t0ken"
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -158,6 +159,18 @@ class Notebook:
         for session in self.lab.api("sessions"):
             if session["path"] == self.file.name:
                 self.lab.api(f"sessions/{session['id']}", "DELETE")
+
+
+def looks_like(name: str, snapshot: str) -> None:
+    """The accessibility tree is that of the golden file; what differs from run to run is blotted out."""
+    snapshot = re.sub(r"(plan|Plan) [0-9a-f]{8}", r"\1 ID", snapshot)
+    snapshot = re.sub(r"\[\d+\]: ?", "", re.sub(r"\d\d:\d\d:\d\d", "TIME", snapshot))
+    file = GOLDEN / f"{name}.txt"
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(snapshot + "\n")
+        pytest.fail(f"{file} was written: look at it, and run again")
+    assert snapshot.strip() == file.read_text().strip()
 
 
 @contextlib.contextmanager

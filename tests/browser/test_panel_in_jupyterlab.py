@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lab_page import Notebook
+from lab_page import Notebook, looks_like
 
 
 @pytest.fixture
@@ -47,6 +47,118 @@ def test_a_version_that_cannot_be_one_is_told(panel: Notebook) -> None:
     panel.page.get_by_role("textbox", name="or type one").fill("no version")
     panel.page.get_by_role("button", name="Plan").click()
     panel.page.get_by_text("cannot be a version").wait_for()
+
+
+def test_unreachable_hosts_are_left_out_where_a_person_says_so(panel: Notebook) -> None:
+    page = panel.page
+    page.get_by_role("textbox", name="or type one").fill("v2")
+    page.get_by_role("button", name="Plan", exact=True).click()
+    page.get_by_text("web-3 cannot be used").wait_for()
+    page.get_by_role("checkbox", name="Leave out unreachable hosts: web-3").check()
+    page.get_by_role("button", name="Plan", exact=True).click()
+    page.get_by_role("textbox", name="Type web@v2 to boot 2 hosts:").wait_for()
+    assert page.get_by_text("It is left out").first.is_visible()
+    code = page.get_by_label("The same as code").first.inner_text()
+    assert "fleet.plan('v2', skip_unreachable=True).boot(confirm='web@v2')" in code
+
+
+def booted_by_mouse(panel: Notebook) -> None:
+    page = panel.page
+    page.get_by_role("listbox", name="Hosts").select_option(index=[1, 2])
+    page.get_by_role("textbox", name="or type one").fill("v2")
+    page.get_by_role("button", name="Plan", exact=True).click()
+    box = page.get_by_role("textbox", name="Type web@v2 to boot 2 hosts:")
+    box.fill("web@v2")
+    box.press("Enter")
+    page.get_by_text("v2 serves on web-1, web-2 instead of v1").first.wait_for()
+
+
+def went_back(panel: Notebook) -> None:
+    page = panel.page
+    page.get_by_text("v1 serves on web-1, web-2 instead of v2").first.wait_for()
+    panel.until(lambda: page.get_by_role("listbox", name="Hosts").inner_text().count("v1") == 2, "the new look")
+    assert "undo(confirm='web@v1')" in page.get_by_label("The same as code").first.inner_text()
+    panel.save()
+    assert "v1 serves on web-1, web-2" in panel.saved(0)[-1]["data"]["text/plain"]
+
+
+def test_undo_of_the_panel_is_one_click(panel: Notebook) -> None:
+    booted_by_mouse(panel)
+    panel.page.get_by_role("button", name="Undo").first.click()
+    went_back(panel)
+
+
+def test_undo_of_the_finished_rollout_is_one_click_whatever_is_chosen_by_then(panel: Notebook) -> None:
+    booted_by_mouse(panel)
+    panel.page.get_by_role("listbox", name="Hosts").select_option(index=[3])
+    panel.until(lambda: panel.page.get_by_role("button", name="Undo").count() == 2, "the button below the record")
+    panel.page.get_by_role("button", name="Undo").last.click()
+    went_back(panel)
+
+
+def test_whole_session_by_keyboard_alone(panel: Notebook) -> None:
+    """Hosts, version, plan, the typed word, boot, undo: no mouse, and no script that sets the focus but at the start."""
+    page = panel.page
+    listbox = page.get_by_role("listbox", name="Hosts")
+    listbox.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Shift+ArrowDown")
+    assert listbox.evaluate("node => [...node.selectedOptions].map(one => one.value.trim().split(/\\s+/)[0])") == [
+        "web-1", "web-2",
+    ]  # fmt: skip
+    tab_to(panel, "or type one")
+    page.keyboard.type("v2")
+    tab_to(panel, "Plan")
+    page.keyboard.press("Enter")
+    page.get_by_role("textbox", name="Type web@v2 to boot 2 hosts:").wait_for()
+    tab_to(panel, "Type web@v2 to boot 2 hosts:")
+    page.keyboard.type("web@v2")
+    panel.until(lambda: page.get_by_role("button", name="Boot").is_enabled(), "a button that can be pressed")
+    tab_to(panel, "Boot")
+    page.keyboard.press("Space")
+    page.get_by_text("v2 serves on web-1, web-2 instead of v1").first.wait_for()
+    panel.until(lambda: page.get_by_role("button", name="Undo").count() == 2, "the way back")
+    tab_to(panel, "Undo", back=True)
+    page.keyboard.press("Enter")
+    went_back(panel)
+
+
+NAMED = "() => (document.activeElement.labels?.[0] ?? document.activeElement).textContent.trim()"
+
+
+def tab_to(panel: Notebook, name: str, *, back: bool = False) -> None:
+    """Presses Tab until the control with this name has the focus."""
+    for _press in range(40):
+        if panel.page.evaluate(NAMED) == name:
+            return
+        panel.page.keyboard.press("Shift+Tab" if back else "Tab")
+    raise AssertionError(f"forty times Tab and never at {name}")
+
+
+def test_panel_and_its_plan_are_told_to_screen_readers(panel: Notebook) -> None:
+    page = panel.page
+    looks_like("panel", part_of(panel.output(0).aria_snapshot(), until="- searchbox"))
+    page.get_by_role("checkbox", name="Leave out unreachable hosts: web-3").check()
+    page.get_by_role("textbox", name="or type one").fill("v2")
+    page.get_by_role("button", name="Plan", exact=True).click()
+    box = page.get_by_role("textbox", name="Type web@v2 to boot 2 hosts:")
+    box.wait_for()
+    looks_like("panel-plan", part_of(panel.output(0).aria_snapshot(), until="- searchbox"))
+    box.fill("web@v2")
+    box.press("Enter")
+    page.get_by_text("v2 serves on web-1, web-2 instead of v1").first.wait_for()
+    panel.until(lambda: page.get_by_role("button", name="Undo").count() == 2, "the way back")
+    panel.until(lambda: page.get_by_role("button", name="Plan", exact=True).is_enabled(), "the new look")
+    told = panel.output(0).aria_snapshot()
+    assert "- status: 2 of 3 hosts answered." in told
+    assert told.count('- button "Undo"') == 2
+
+
+def part_of(snapshot: str, *, until: str) -> str:
+    """The lines before the table, which has a golden file of its own."""
+    lines = snapshot.splitlines()
+    return "\n".join(lines[: next(number for number, line in enumerate(lines) if line.startswith(until))])
 
 
 def test_keyboard_reaches_every_control(panel: Notebook) -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
-import pytest
-from lab_page import Notebook
+from lab_page import Notebook, looks_like
 
 FLEET = "import kamalnb as kn\nfleet = kn.pretend({hosts}, speed={speed})"
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def opened(notebook: Notebook, *cells: str, hosts: int = 3, speed: float = 5.0) -> Notebook:
@@ -27,17 +22,6 @@ def confirm(notebook: Notebook, target: str = "web@v2", hosts: int = 3) -> None:
 
 def ended(notebook: Notebook, number: int) -> bool:
     return notebook.output(number).locator(".kn-card").count() > 0
-
-
-def looks_like(name: str, snapshot: str) -> None:
-    snapshot = re.sub(r"plan [0-9a-f]{8}", "plan ID", snapshot)
-    snapshot = re.sub(r"\[\d+\]: ?", "", re.sub(r"\d\d:\d\d:\d\d", "TIME", snapshot))
-    file = GOLDEN / f"{name}.txt"
-    if not file.exists():
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(snapshot + "\n")
-        pytest.fail(f"{file} was written: look at it, and run again")
-    assert snapshot.strip() == file.read_text().strip()
 
 
 def test_run_all_begins_nothing_and_the_typed_word_does(notebook: Notebook) -> None:
@@ -60,10 +44,27 @@ def test_the_saved_cell_holds_the_record_and_no_widget(notebook: Notebook) -> No
     confirm(notebook)
     notebook.until(lambda: ended(notebook, 1), "the record")
     notebook.save()
-    (output,) = notebook.saved(1)
+    output, way_back = notebook.saved(1)
     assert "application/vnd.jupyter.widget-view+json" not in output["data"]
     assert "v2 serves on web-1, web-2, web-3" in output["data"]["text/plain"]
     assert "v2 serves on web-1, web-2, web-3" in output["data"]["text/html"]
+    assert (way_back["data"]["text/html"], way_back["data"]["text/plain"]) == ("", "")  # a button that lives with us
+
+
+def test_undo_below_a_finished_rollout_is_one_click_and_its_record_stays(notebook: Notebook) -> None:
+    opened(notebook, "run = fleet.plan('v2').boot()", "fleet.versions().version.tolist()")
+    assert notebook.output(1).get_by_role("button", name="Undo").count() == 0
+    confirm(notebook)
+    notebook.output(1).get_by_role("button", name="Undo").click()
+    notebook.until(lambda: "v1 serves on web-1, web-2, web-3 instead of v2" in notebook.output(1).inner_text(), "undo")
+    notebook.until(lambda: notebook.output(1).locator(".kn-card").count() == 2, "both records")
+    notebook.run(2)
+    assert "['v1', 'v1', 'v1']" in notebook.output(2).inner_text()
+    notebook.save()
+    booted, undone = (output["data"] for output in notebook.saved(1))
+    assert "v2 serves on web-1, web-2, web-3" in booted["text/plain"]
+    assert "v1 serves on web-1, web-2, web-3" in undone["text/plain"]
+    assert not any("widget" in kind for kind in (*booted, *undone))
 
 
 def test_cancel_while_it_runs_takes_everything_back(notebook: Notebook) -> None:

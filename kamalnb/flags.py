@@ -53,7 +53,10 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "minutes": ("", "How long rounds begin. Default: 5, where --rounds is not given."),
     "rounds": ("", "How many rounds."),
     "seed": ("", "The seed of an earlier run, to play its rounds again."),
-    "thorough": ("", "Also the long tests on real hosts: soak, crash points, TLS, proxy reboots, notebooks."),
+    "thorough": (
+        "",
+        "Also the long tests: soak, crash points, TLS, proxy reboots, notebooks on hosts, an older kernel.",
+    ),
     "quick": ("", "Stop at the first failure."),
 }
 LISTS = ("roles", "hosts", "env", "set")

@@ -21,8 +21,9 @@ from .machine import Say
 
 LINTERS = {"ruff": ["ruff", "check", "--output-format=concise", "."], "mypy --strict": ["mypy"]}
 FAST, SLOW, BROWSER, LAB = "not lab and not browser and not slow", "slow and not lab", "browser and not lab", "lab"
-USUAL = "lab and not thorough"
-"""CI's time is limited: soak, crash points, TLS, proxy reboots and notebooks on real hosts are for ``--thorough``."""
+USUAL, USUAL_BROWSER = f"{LAB} and not thorough", f"{BROWSER} and not thorough"
+"""CI's time is limited: soak, crash points, TLS, proxy reboots, notebooks on real hosts and an older kernel are for
+``--thorough``."""
 PROGRAMS = {
     "git": "git", "ssh": "openssh-client", "sshd": "openssh-server", "shellcheck": "shellcheck",
     "busybox": "busybox-static", "tmux": "tmux", "ps": "procps", "chromium": "chromium",
@@ -54,8 +55,8 @@ class Count:
 def run(lab: bool = True, quick: bool = False, thorough: bool = False, say: Say = print) -> int:
     """Runs it all in this directory; without ``lab`` what needs no hosts. The last line says “N passed, N failed”.
 
-    ``quick`` stops at the first failure of a part; ``thorough`` adds the long tests on real hosts. An environment with
-    KAMALNB_LAB names the labs that run already: directories, with “:” between them.
+    ``quick`` stops at the first failure of a part; ``thorough`` adds what takes long there and in a browser. An
+    environment with KAMALNB_LAB names the labs that run already: directories, with “:” between them.
     """
     began = time.monotonic()
     count = Count()
@@ -64,7 +65,7 @@ def run(lab: bool = True, quick: bool = False, thorough: bool = False, say: Say 
         count += _linted(name, words, say)
     say("== tests without a lab")
     count += _tested(FAST, quick, {}, SIDE_BY_SIDE)
-    for name, marks in (("long tests", SLOW), ("tests in a browser", BROWSER)):
+    for name, marks in (("long tests", SLOW), ("tests in a browser", BROWSER if thorough else USUAL_BROWSER)):
         if not (quick and count.failed):
             say(f"== {name}")
             count += _tested(marks, quick, {}, SIDE_BY_SIDE if marks == SLOW else ())

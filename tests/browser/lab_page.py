@@ -23,6 +23,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 CHROMIUM = os.environ.get("KAMALNB_CHROMIUM", "/usr/bin/chromium")
+KERNEL = os.environ.get("KAMALNB_KERNEL", "")
+"""A directory with another ipykernel (``pip install --target``), put before the installed one."""
 PATIENCE = 60_000
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
@@ -183,8 +185,7 @@ def running(home: Path, program: str, *more: str) -> Iterator[Lab]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # KAMALNB_KERNEL: a directory with another ipykernel, put before the installed one.
-    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("KAMALNB_KERNEL", ""))))
+    paths = os.pathsep.join(filter(None, (str(ROOT), KERNEL)))
     env = {
         **os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home / "config"), "PYTHONPATH": paths,
         "JUPYTER_DATA_DIR": str(home / "data"), "JUPYTER_RUNTIME_DIR": str(home / "runtime"),

@@ -97,7 +97,7 @@ def test_undo_of_the_finished_rollout_is_one_click_whatever_is_chosen_by_then(pa
 
 
 def test_whole_session_by_keyboard_alone(panel: Notebook) -> None:
-    """Hosts, version, plan, the typed word, boot, undo: no mouse, and no script that sets the focus but at the start."""
+    """Hosts, version, plan, the typed word, boot, undo: no mouse, and nothing sets the focus but at the start."""
     page = panel.page
     listbox = page.get_by_role("listbox", name="Hosts")
     listbox.focus()

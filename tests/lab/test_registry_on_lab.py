@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 from conftest import MakeShop
-from shop import Shop
+from shop import Shop, until
 from surroundings import Surroundings, done, refused
 
 from kamalnb import events
 from kamalnb.commands.registry import Login, credentials
+from kamalnb.fleet import Fleet
 from kamalnb.flows.registry import logged_in, logged_out, pulled
 from kamalnb.lab.registry import LOGIN_REGISTRY, LOGIN_USER
 from kamalnb.shell import Secret
+from kamalnb.tags import Listed
 
 IMAGE = f"{LOGIN_REGISTRY}/app"
 FORGET = """i=$(docker image ls "$1" --format '{{.Repository}}:{{.Tag}}'); [ -z "$i" ] || docker rmi $i >/dev/null"""
@@ -135,6 +140,48 @@ def test_registry_without_tls_is_told_apart(shop: Shop, around: Surroundings) ->
     plain = f"{inside}:5001"  # not among the insecure registries under that name
     told = refused(around.each(lambda change: logged_in(change, login(shop, server=plain)), hosts=("web-1",)))
     assert told.startswith(f"The registry {plain} speaks plain HTTP, and Docker there wants TLS.")
+
+
+@pytest.fixture
+def at_home(shop: Shop) -> Iterator[str]:
+    """The registry with a login as it is from here: a port of this machine, through a host's own sshd."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["ssh", "-F", str(shop.lab.ssh_config), "-N", "-o", "ExitOnForwardFailure=yes"]
+    tunnel = subprocess.Popen([*words, "-L", f"127.0.0.1:{port}:{LOGIN_REGISTRY}", "web-1"])
+    try:
+        until(lambda: listens(port), "the tunnel")
+        yield f"127.0.0.1:{port}"
+    finally:
+        tunnel.terminate()
+        tunnel.wait(timeout=10)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as found:
+        found.settimeout(1)
+        return found.connect_ex(("127.0.0.1", port)) == 0
+
+
+def tags(shop: Shop, place: str, password: str) -> Listed:
+    registry = {"server": place, "username": LOGIN_USER, "password": ["LAB_REGISTRY_PASSWORD"]}
+    environ = {**os.environ, "LAB_REGISTRY_PASSWORD": password}
+    return Fleet(config_file=shop.config(registry=registry), environ=environ).registry_tags()
+
+
+def test_tags_are_listed_with_the_login_of_the_file(shop: Shop, at_home: str) -> None:
+    found = tags(shop, at_home, shop.lab.registry_login.password)
+    assert found.note == ""
+    assert {"v1", "v2", "v3", "v4", "never-healthy"} <= set(found.tags)
+    assert "latest" not in found.tags
+
+
+def test_tags_without_the_right_login_are_one_sentence(shop: Shop, at_home: str) -> None:
+    wrong = tags(shop, at_home, "wrong-canary")
+    assert wrong == Listed(note=f"The registry {at_home} does not let its tags be listed with this login.")
+    nobody = Fleet(config_file=shop.config(registry={"server": at_home})).registry_tags()
+    assert nobody == Listed(note=f"The registry {at_home} does not let its tags be listed without a login.")
 
 
 def test_lab_keeps_its_password_to_itself(shop: Shop) -> None:

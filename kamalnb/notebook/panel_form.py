@@ -46,6 +46,8 @@ class Form:
         self.table, self.stage = Picture(), ipywidgets.VBox([])
         self._status = Picture()
         self._code = ipywidgets.HTML()
+        self.stage.add_class("kn-stage")
+        self.table.widget.add_class("kn-part")
         head = ipywidgets.HTML(str(styled(tag("div", tag("span", name, class_="kn-title"), class_="kn-top"))))
         version = ipywidgets.VBox([self.version, self.typed, _row(self.look, self.plan, self.undo)])
         top = [self.destination] if there else []
@@ -56,6 +58,7 @@ class Form:
         self.widget = ipywidgets.VBox(
             [head, *top, choose, self._status.widget, self.stage, self.table.widget, self._code]
         )
+        self.widget.add_class("kn-form")
         self.show_code([])
 
     def chosen_roles(self) -> list[str]:
@@ -75,9 +78,10 @@ class Form:
         return bool(self.skip.value)
 
     def offer_leaving_out(self, hosts: Sequence[str] = ()) -> None:
-        """Offers to leave out what cannot be reached: ``hosts``, as far as it is known."""
+        """Offers to leave out what cannot be reached: ``hosts``, or else those that are named already."""
         which = f": {', '.join(hosts)}" if 0 < len(hosts) <= 3 else f" ({len(hosts)})" if hosts else ""
-        self.skip.description = f"Leave out unreachable hosts{which}"
+        if hosts or self.skip.layout.display == "none":
+            self.skip.description = f"Leave out unreachable hosts{which}"
         self.skip.layout.display = None
 
     def forget_leaving_out(self) -> None:

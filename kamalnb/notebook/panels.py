@@ -95,17 +95,17 @@ class Panel:
             raise UsageError("Choose a version, or type one.")
         self._must_be_free()
         made = self._plan_of(fleet, version, "boot", how)
-        self._show(made.rollout(Occasion.WATCHED))
         self._note(f"{self._spelled(fleet)}.plan({_words_of(version, how)}).boot(confirm={made.target!r})")
+        self._show(made.rollout(Occasion.WATCHED))
         return f"Plan {made.id}: nothing was changed. Type {made.target} to go on." if made.hosts else "Nothing to do."
 
     def _undone(self, fleet: Fleet, how: Options) -> str:
         self._must_be_free()
         made = self._plan_of(fleet, None, "undo", how)
         rollout = made.rollout(Occasion.WATCHED)
+        self._note(f"{self._spelled(fleet)}.undo({_words_of(None, {**how, 'confirm': made.target})})")
         self._show(rollout)
         rollout.start(made.target)
-        self._note(f"{self._spelled(fleet)}.undo({_words_of(None, {**how, 'confirm': made.target})})")
         return f"Going back: {made.target}."
 
     def _plan_of(self, fleet: Fleet, version: str | None, verb: str, how: Options) -> Plan:

@@ -1,6 +1,14 @@
 // Draws what the kernel sends. The kernel escapes everything; nothing is fetched from anywhere.
 const page = Math.random().toString(36).slice(2);
 
+// JupyterLab takes arrows, Space and letters from whatever is no text field: the lists and boxes of a form need them.
+// Ctrl+S, Shift+Enter and their like stay JupyterLab's.
+window.addEventListener("keydown", ({ target, key, shiftKey, ctrlKey, altKey, metaKey }) => {
+  if (!target.matches?.(".kn-form :is(select, input, button)")) return;
+  const theirs = ctrlKey || altKey || metaKey || (shiftKey && key === "Enter");
+  target.toggleAttribute("data-lm-suppress-shortcuts", !theirs);
+}, true);
+
 function node(name, kind, attributes = {}) {
   const made = document.createElement(name);
   if (kind) made.className = kind;

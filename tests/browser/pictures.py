@@ -11,6 +11,7 @@ from lab_page import Notebook, chromium, running
 FLEET = (
     "import kamalnb as kn\nfleet = kn.pretend(6, fail={'web-5': 'never healthy'}, speed=1.0, file='boot: {limit: 3}')"
 )
+PANEL = "kn.panel(kn.pretend(6, fail={'web-6': 'unreachable'}, speed=5.0, file='boot: {limit: 3}'))"
 
 
 def shot(notebook: Notebook, number: int, file: Path) -> None:
@@ -28,7 +29,7 @@ def confirm(notebook: Notebook, number: int, target: str) -> None:
 
 def take(notebook: Notebook, out: Path, theme: str) -> None:
     notebook.open(FLEET, "plan = fleet.plan('v2'); plan", "run = plan.boot()", "run.timeline()",
-                  "kn.show(fleet.containers)", "kn.panel(fleet)")  # fmt: skip
+                  "kn.show(fleet.containers)", PANEL)  # fmt: skip
     page = notebook.page
     page.evaluate(
         "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", f"JupyterLab {theme.title()}"
@@ -50,12 +51,17 @@ def take(notebook: Notebook, out: Path, theme: str) -> None:
     page.wait_for_timeout(1500)
     shot(notebook, 4, out / f"table-{theme}.png")
     notebook.run(5)
-    page.get_by_text("6 of 6 hosts answered.").wait_for()
-    notebook.output(5).get_by_role("listbox", name="Hosts").select_option(index=[1, 5])
-    notebook.output(5).get_by_role("textbox", name="or type one").fill("v3")
-    notebook.output(5).get_by_role("button", name="Plan").click()
-    notebook.output(5).get_by_role("textbox", name="Type web@v3").wait_for()
+    panel = notebook.output(5)
+    panel.get_by_text("5 of 6 hosts answered.").wait_for()
+    panel.get_by_role("checkbox", name="Leave out unreachable hosts: web-6").check()
+    panel.get_by_role("combobox", name="Version").select_option("v2 — image on 5 hosts")
+    panel.get_by_role("button", name="Plan", exact=True).click()
+    panel.get_by_role("textbox", name="Type web@v2").wait_for()
     shot(notebook, 5, out / f"panel-{theme}.png")
+    confirm(notebook, 5, "web@v2")
+    notebook.until(lambda: panel.get_by_role("button", name="Undo").count() == 2, "the way back", 120)
+    notebook.until(lambda: panel.get_by_role("button", name="Plan", exact=True).is_enabled(), "the new look")
+    shot(notebook, 5, out / f"panel-finished-{theme}.png")
 
 
 def main(out: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from lab_page import Notebook, looks_like
 
@@ -156,8 +158,8 @@ def test_panel_and_its_plan_are_told_to_screen_readers(panel: Notebook) -> None:
 
 
 def part_of(snapshot: str, *, until: str) -> str:
-    """The lines before the table, which has a golden file of its own."""
-    lines = snapshot.splitlines()
+    """The lines before the table, which has a golden file of its own; of the versions those that are told apart."""
+    lines = [line for line in snapshot.splitlines() if not re.search(r"option .*[a-z34] — image on", line)]
     return "\n".join(lines[: next(number for number, line in enumerate(lines) if line.startswith(until))])
 
 
@@ -170,5 +172,5 @@ def test_keyboard_reaches_every_control(panel: Notebook) -> None:
         seen.append(
             page.evaluate("() => (document.activeElement.labels?.[0] ?? document.activeElement).textContent.trim()")
         )
-    assert seen[:2] == ["Version", "or type one"]
+    assert seen[:3] == ["Leave out unreachable hosts: web-3", "Version", "or type one"]
     assert {"Look again", "Plan"} <= set(seen)

@@ -81,10 +81,12 @@ def test_cancelled_between_two_hosts_the_first_keeps_the_new_version_and_nothing
 ) -> None:
     cells.run(f"one = kn.Fleet(config_file={str(shop.config(boot={'limit': 1}))!r})")
     with shop.load(CALM) as load:
+        load.stage("boot", order=("v1", "v2"))
         cells.run("run = one.plan('v2').boot(confirm='web@v2')")
         cells.run("while not (run.events.event == 'HostBooted').any() and not run.history.ended: time.sleep(0.05)")
         cells.run("run.cancel()\nrun.wait(check=False)")
         serving = [shop.version_at(host) for host in shop.hosts]
+        load.stage("undo", order=("v2", "v1"))
         cells.run("back = fleet['web-1'].undo(confirm='web@v1')\nback.wait()")
         tally = load.stop()
     assert_nothing_lost(tally)

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import exits
 from ..report import Line, Report, State
-from ..wording import change, counted, doing, elapsed, ending, phase, seconds, title
+from ..wording import change, clean, counted, doing, elapsed, ending, phase, seconds, title
 from .frame import TONES, busiest, tone
 from .grid import SYMBOLS, moment_text
 from .history import History
@@ -70,9 +70,10 @@ def _text(history: History, about: About) -> Iterator[str]:
     chosen = busiest(report.lines, 60)
     wide = max((len(line.host) for line in chosen), default=0)
     for line in chosen:
+        word, what = _outcome(report, line)
         yield (
-            f"  {SYMBOLS[TONES[line.state]]} {line.host:<{wide}}  {line.role}  {phase(line):<9}  "
-            f"{elapsed(line, history.now()):>8}  {change(line)}  {doing(line)}"
+            f"  {SYMBOLS[TONES[line.state]]} {line.host:<{wide}}  {line.role}  {word:<9}  "
+            f"{elapsed(line, history.now()):>8}  {_change(report, line)}  {what}"
         ).rstrip()
     if len(report.lines) > len(chosen):
         yield f"  and {len(report.lines) - len(chosen)} more"
@@ -148,11 +149,29 @@ def _lines(history: History) -> Html:
 
 def _line(history: History, line: Line) -> Html:
     warned = joined(*(tag("div", f"warning: {text}") for text in line.warnings[:5]))
+    word, what = _outcome(history.report, line)
     return tag(
-        "tr", tag("th", line.host, scope="row"), tag("td", line.role), tag("td", badge(phase(line), TONES[line.state])),
-        tag("td", elapsed(line, history.now()), class_="kn-n"), tag("td", change(line)),
-        tag("td", doing(line), warned, class_="kn-long"),
+        "tr", tag("th", line.host, scope="row"), tag("td", line.role), tag("td", badge(word, TONES[line.state])),
+        tag("td", elapsed(line, history.now()), class_="kn-n"), tag("td", _change(history.report, line)),
+        tag("td", what, warned, class_="kn-long"),
     )  # fmt: skip
+
+
+def _outcome(report: Report, line: Line) -> tuple[str, str]:
+    """What came of it. Nobody waits any more when a run is over: who was left out or passed over was not touched."""
+    if not _untouched(report, line):
+        return phase(line), doing(line)
+    named = (f"{line.host}: ", f"{line.host} is left out", f"{line.role} on {line.host} ")
+    why = next((fact.text for fact in report.notes if fact.text.startswith(named)), "")
+    return "not touched", clean(why.removeprefix(f"{line.host}: "))
+
+
+def _change(report: Report, line: Line) -> str:
+    return "" if _untouched(report, line) else change(line)
+
+
+def _untouched(report: Report, line: Line) -> bool:
+    return report.finished is not None and line.state is State.WAITING
 
 
 def _rest(report: Report, chosen: list[Line]) -> str:

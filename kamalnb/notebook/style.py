@@ -23,7 +23,7 @@ font-size:var(--jp-ui-font-size1,13px);line-height:1.5;max-width:74rem}
 .kn .kn-card{border:1px solid var(--line);border-radius:6px;padding:.65em .9em;margin:.25em 0;background:var(--back)}
 .kn-stage{border:1px solid var(--jp-border-color2,var(--vscode-panel-border,currentColor));border-radius:6px;
 padding:.4em .9em .6em;margin:.5em 0}
-.kn-stage:empty{display:none}.kn-stage .kn-card{border:0;padding:0;margin:0}
+.kn-stage:empty{display:none}.kn-stage .kn-card{border:0;padding:0;margin:0;background:none}
 .kn-part{margin-top:.5em}
 .kn .kn-wide{overflow-x:auto;max-width:100%}
 .kn .kn-table table,.kn table.kn-t{border-collapse:collapse;border:0;margin:.2em 0;font-size:inherit;width:auto;

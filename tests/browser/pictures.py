@@ -1,4 +1,4 @@
-"""Takes the pictures for README: `python tests/browser/pictures.py docs/images`. Pretend hosts, light and dark."""
+"""Takes the pictures for README: `python tests/browser/pictures.py docs/images [panel]`. Pretend hosts, both themes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from lab_page import Notebook, chromium, running
 FLEET = (
     "import kamalnb as kn\nfleet = kn.pretend(6, fail={'web-5': 'never healthy'}, speed=1.0, file='boot: {limit: 3}')"
 )
-PANEL = "kn.panel(kn.pretend(6, fail={'web-6': 'unreachable'}, speed=5.0, file='boot: {limit: 3}'))"
+PANEL = """import kamalnb as kn
+kn.panel(kn.pretend(6, fail={"web-6": "unreachable"}, speed=5.0, file="boot: {limit: 3}"))"""
 
 
 def shot(notebook: Notebook, number: int, file: Path) -> None:
@@ -27,15 +28,20 @@ def confirm(notebook: Notebook, number: int, target: str) -> None:
     box.press("Enter")
 
 
-def take(notebook: Notebook, out: Path, theme: str) -> None:
-    notebook.open(FLEET, "plan = fleet.plan('v2'); plan", "run = plan.boot()", "run.timeline()",
-                  "kn.show(fleet.containers)", PANEL)  # fmt: skip
+def opened(notebook: Notebook, theme: str, *cells: str) -> None:
+    notebook.open(*cells)
     page = notebook.page
     page.evaluate(
         "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", f"JupyterLab {theme.title()}"
     )
     page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
     page.wait_for_timeout(1500)
+
+
+def take_rollout(notebook: Notebook, out: Path, theme: str) -> None:
+    opened(notebook, theme, FLEET, "plan = fleet.plan('v2'); plan", "run = plan.boot()", "run.timeline()",
+           "kn.show(fleet.containers)")  # fmt: skip
+    page = notebook.page
     for number in (0, 1, 2):
         notebook.run(number)
     shot(notebook, 1, out / f"plan-{theme}.png")
@@ -50,28 +56,34 @@ def take(notebook: Notebook, out: Path, theme: str) -> None:
     notebook.run(4)
     page.wait_for_timeout(1500)
     shot(notebook, 4, out / f"table-{theme}.png")
-    notebook.run(5)
-    panel = notebook.output(5)
+
+
+def take_panel(notebook: Notebook, out: Path, theme: str) -> None:
+    opened(notebook, theme, PANEL)
+    notebook.run(0)
+    panel = notebook.output(0)
     panel.get_by_text("5 of 6 hosts answered.").wait_for()
     panel.get_by_role("checkbox", name="Leave out unreachable hosts: web-6").check()
-    panel.get_by_role("combobox", name="Version").select_option("v2 — image on 5 hosts")
+    panel.get_by_role("textbox", name="or type one").fill("v2")
     panel.get_by_role("button", name="Plan", exact=True).click()
     panel.get_by_role("textbox", name="Type web@v2").wait_for()
-    shot(notebook, 5, out / f"panel-{theme}.png")
-    confirm(notebook, 5, "web@v2")
+    shot(notebook, 0, out / f"panel-{theme}.png")
+    confirm(notebook, 0, "web@v2")
     notebook.until(lambda: panel.get_by_role("button", name="Undo").count() == 2, "the way back", 120)
     notebook.until(lambda: panel.get_by_role("button", name="Plan", exact=True).is_enabled(), "the new look")
-    shot(notebook, 5, out / f"panel-finished-{theme}.png")
+    shot(notebook, 0, out / f"panel-finished-{theme}.png")
 
 
-def main(out: Path) -> None:
+def main(out: Path, *chosen: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
+    takes = {"rollout": take_rollout, "panel": take_panel}
     with running(Path(tempfile.mkdtemp(prefix="kamalnb-")), "lab") as lab, chromium() as browser:
-        for theme in ("light", "dark"):
-            notebook = Notebook(lab, browser, f"pictures{theme}", width=1120, height=1300)
-            take(notebook, out, theme)
-            notebook.close()
+        for name in chosen or takes:
+            for theme in ("light", "dark"):
+                notebook = Notebook(lab, browser, f"{name}{theme}", width=1120, height=1300)
+                takes[name](notebook, out, theme)
+                notebook.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -345,3 +345,18 @@ def test_in_a_notebook_typing_it_is_the_confirmation_that_the_file_asks_for() ->
     run = fleet.plan("v2").boot()
     run.confirm("web@v2")
     assert run.wait().ok
+
+
+def test_the_record_says_of_hosts_that_were_left_out_or_passed_over_that_they_were_not_touched_and_why() -> None:
+    fleet = kn.pretend(3, fail={"web-3": "unreachable"})
+    fleet["web-1"].boot("v2").wait()
+    run = fleet.boot("v2", skip_unreachable=True)
+    assert run.wait().ok
+    text, html = run.record()["text/plain"], run.record()["text/html"]
+    first, _second, third = text.splitlines()[1:4]
+    assert "not touched" in first
+    assert "serves v2 already" in first
+    assert "not touched" in third
+    assert "left out" in third
+    assert "→" not in third
+    assert "waiting" not in text + html

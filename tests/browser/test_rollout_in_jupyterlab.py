@@ -104,7 +104,7 @@ def test_by_keyboard_alone(notebook: Notebook) -> None:
 
 
 def test_page_that_is_loaded_again_in_mid_run_goes_on_and_says_how_to_keep_the_record(notebook: Notebook) -> None:
-    opened(notebook, "plan = fleet.plan('v2')", "run = plan.boot()", speed=0.7)
+    opened(notebook, "plan = fleet.plan('v2')", "run = plan.boot()", speed=0.2)  # longer than a page takes to load
     confirm(notebook)
     notebook.page.get_by_role("progressbar", name="boot app").wait_for()
     notebook.save()

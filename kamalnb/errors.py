@@ -6,6 +6,7 @@
     │   └── NotConfirmed   nobody confirmed it: what to type
     ├── LabError           this machine cannot do something the lab needs
     ├── LockHeld           somebody else is deploying: wait, or look at who
+    │   └── StillAtWork    what an ended run left is not done yet: wait a moment
     ├── HostUnreachable    SSH: name, TCP, host key, login
     ├── CommandFailed      a command on a host; holds its Result
     ├── HookFailed         a program of yours in .kamal/hooks; holds its last lines
@@ -61,6 +62,10 @@ class LockHeld(KamalnbError):
     """Another run holds the lock."""
 
     exit_code = 75  # EX_TEMPFAIL: try again later
+
+
+class StillAtWork(LockHeld):
+    """A script of a run that lost its lock still changes a host. It ends by itself."""
 
 
 class CannotLock(KamalnbError):

@@ -15,6 +15,9 @@ from .shell import Command, Result, quote
 REFUSED = 76
 """Exit code of a script whose run does not hold the host's lock any more."""
 
+WORK = 8
+"""The descriptor on which a script that changes things holds its run's place, and its steps with it."""
+
 UNKEPT = 73
 """Exit code of a detached script that the host could not keep (no room): nothing of it ran."""
 
@@ -35,7 +38,7 @@ class Script:
 
     ``journal`` is a directory on the host: with it, the script is *detached*, and runs to its end there even
     when the connection or the controller dies. ``fence`` is the lock it may only run under: a file and the
-    run id that it must hold.
+    run id that it must hold. As long as it runs, no other run is given that lock (see ``held``).
     """
 
     sections: tuple[Section, ...]
@@ -68,9 +71,20 @@ class Script:
         return any(step.changes for step in self.commands)
 
     @property
+    def held(self) -> str | None:
+        """The file that it holds while it runs, shared with others of its run: the next run's lock waits for it."""
+        lasting = any(step.changes and not step.beside for step in self.commands)
+        return work_file(self.fence[0]) if self.fence is not None and lasting else None
+
+    @property
     def limit(self) -> float:
         """Seconds after which it is given up: the sum of its steps' limits."""
         return sum(step.limit for step in self.commands) + 5.0
+
+
+def work_file(lock: str) -> str:
+    """The file beside a lock file that scripts hold while they change things."""
+    return f"{lock.removesuffix('.lock')}.work"
 
 
 def render(script: Script, mark: str) -> str:
@@ -87,6 +101,9 @@ def _definitions(script: Script, mark: str) -> Iterator[str]:
     yield 'k_end() { printf \'\\n%s end %s\\n\' "$1" "$2"; printf \'\\n%s end %s\\n\' "$1" "$2" >&2; exit "$2"; }'
     if script.fence is not None:
         path, run_id = script.fence
+        if script.held is not None:  # before the comparison: from then on nobody else's id can come into the file
+            taken = f"{{ command exec {WORK}<{quote(script.held)} && flock -s {WORK}; }} 2>/dev/null"
+            yield f"{taken} || k_end {mark} {REFUSED}"
         yield f"k_have=; read -r k_have <{quote(path)} 2>/dev/null"
         yield f'[ "$k_have" = {quote(run_id)} ] || k_end {mark} {REFUSED}'
     yield from dict.fromkeys(text for step in script.commands for text in step.uses)
@@ -99,14 +116,16 @@ def _sections(script: Script) -> Iterator[str]:
         undo_from = number + len(section.steps)
         undo = "".join(_undo(step, undo_from + offset) for offset, step in enumerate(section.undo))
         for step in section.steps:
-            yield _step(step, number, undo)
+            yield _step(step, number, undo, script.held is not None)
             number += 1
         number += len(section.undo)
 
 
-def _step(step: Command, number: int, undo: str) -> str:
+def _step(step: Command, number: int, undo: str, held: bool) -> str:
+    # What may go on beside others may also leave things running there: a credential helper's agent.
+    apart = f" {WORK}<&-" if held and step.beside else ""
     stop = "" if step.may_fail else f"\n[ $k_r -eq 0 ] || {{ {undo}k_failed $k_r; }}"
-    return f"( {step.line()}\n) </dev/null; k_r=$?; k_mark {number} $k_r{stop}"
+    return f"( {step.line()}\n) </dev/null{apart}; k_r=$?; k_mark {number} $k_r{stop}"
 
 
 def _undo(step: Command, number: int) -> str:

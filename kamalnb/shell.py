@@ -47,8 +47,9 @@ class Command:
     ``name`` is what people, events and pretend hosts know it by. ``words`` is its argv. ``stdin`` is fed to it
     (never through argv). ``uses`` are shell function definitions it calls. ``changes`` is False for what only
     looks. ``may_fail`` lets a script go on after it failed. What a ``quiet`` one prints is for programs, not for
-    people. ``limit`` is its time limit in seconds. ``example`` is what it prints when all is well: a dry run answers
-    with it. ``details`` is what a pretend host needs to know to play it, in place of parsing shell text.
+    people. What may go on ``beside`` another run's changes, as a pull may, keeps no other run waiting. ``limit`` is
+    its time limit in seconds. ``example`` is what it prints when all is well: a dry run answers with it. ``details``
+    is what a pretend host needs to know to play it, in place of parsing shell text.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Command:
     changes: bool = True
     may_fail: bool = False
     quiet: bool = False
+    beside: bool = False
     limit: float = 30.0
     example: str = ""
     details: tuple[tuple[str, object], ...] = field(default=(), compare=False, repr=False)

@@ -8,13 +8,15 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kamalnb.commands import lock
+from kamalnb.commands import exec, lock
 from kamalnb.config.model import Config, Role, TraefikSettings
-from kamalnb.errors import CannotLock, LockHeld, Unclear
+from kamalnb.errors import CannotLock, LockHeld, StillAtWork, Unclear
+from kamalnb.script import REFUSED, Script, Section, render
 from kamalnb.shell import Command
 
 SHELLS = (("dash",), ("bash",), ("busybox", "sh"))
@@ -33,6 +35,13 @@ class Host:
         self.home = home
         self.shell = shell
         self.sessions: list[subprocess.Popen[bytes]] = []
+        os.mkfifo(home / "gate")
+        # Open at both ends: whoever writes here never waits for a reader.
+        self.gate = os.open(home / "gate", os.O_RDWR)
+
+    def open_gate(self) -> None:
+        """Lets the step of ``WAITING`` go on."""
+        os.write(self.gate, b"go\n")
 
     def hold(self, run_id: str, *, primary: bool = True, lease: float = 30.0) -> subprocess.Popen[bytes]:
         claim = lock.Claim(run_id=run_id, who="jana", when="2026-01-01T00:00:00Z", version="v2", why="boot")
@@ -57,6 +66,18 @@ class Host:
         out, _ = session.communicate(timeout=20)
         return session.returncode, out.decode()
 
+    def begins(self, run_id: str, *steps: Command, journal: str | None = None) -> subprocess.Popen[bytes]:
+        """A fenced script of a run, sent as it is over SSH."""
+        script = Script(sections=(Section(steps=steps),), fence=(lock.path(CONFIG), run_id), journal=journal)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        going = subprocess.Popen([*self.shell, "-s"], cwd=self.home, start_new_session=True, **pipes)
+        self.sessions.append(going)
+        assert going.stdin is not None
+        going.stdin.write(render(script, "kmark").encode())
+        going.stdin.close()
+        going.stdin = None
+        return going
+
     def runs(self, command: Command) -> subprocess.CompletedProcess[str]:
         """A command that is no session, with the shell functions that it uses."""
         text = "\n".join([*command.uses, f"({command.line()})"])
@@ -75,10 +96,12 @@ class Host:
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
     host = Host(tmp_path, request.param)
     yield host
+    host.open_gate()
     for session in host.sessions:
         if session.poll() is None:
             os.killpg(session.pid, signal.SIGKILL)
         session.communicate()
+    os.close(host.gate)
 
 
 def test_first_session_holds_the_lock_and_names_its_run(host: Host) -> None:
@@ -256,3 +279,142 @@ def test_a_hostile_reason_runs_nothing(host: Host) -> None:
     assert host.runs(lock.acquire(CONFIG, claim)).returncode == 0
     assert host.state().person == claim.line
     assert not (host.home / "pwned").exists()
+
+
+# -- what a run left at work ------------------------------------------------------------------------------------------
+
+
+WAITING = Command(name="wait", words=("sh", "-c", "echo begun; read -r go <gate; touch done"))
+"""A step that says that it is there, then waits until somebody opens the gate."""
+
+
+def until_begun(host: Host, going: subprocess.Popen[bytes]) -> None:
+    assert going.stdout is not None
+    assert any(line == b"begun\n" for line in going.stdout)
+
+
+def lost(host: Host, session: subprocess.Popen[bytes]) -> None:
+    """The session ends in order, as after its lease."""
+    session.stdin.close()  # type: ignore[union-attr]
+    session.stdin = None
+    assert session.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("journal", [None, "runs/one"], ids=["attached", "detached"])
+def test_next_run_gets_the_lock_only_when_the_last_script_of_the_one_before_has_ended(
+    host: Host, journal: str | None
+) -> None:
+    first = host.hold("run-a")
+    host.answer(first)
+    going = host.begins("run-a", WAITING, journal=journal and str(host.home / journal))
+    until_begun(host, going)
+    lost(host, first)
+    code, printed = host.refusal(host.hold("run-b"))
+    error = lock.refusal("web-1", printed, code)
+    assert isinstance(error, StillAtWork)
+    assert "still at work on web-1 (jana since 2026-01-01T00:00:00Z: boot v2)" in str(error)
+    assert not (host.home / ".kamal/locks/app").exists()
+    host.open_gate()
+    going.wait(timeout=20)
+    assert host.answer(host.hold("run-b")) == "held"
+    assert (host.home / "done").exists()
+
+
+def test_starter_of_a_script_may_die_and_its_step_holds_the_place_on(host: Host) -> None:
+    first = host.hold("run-a")
+    host.answer(first)
+    going = host.begins("run-a", WAITING)
+    until_begun(host, going)
+    lost(host, first)
+    os.kill(going.pid, signal.SIGKILL)
+    going.wait(timeout=20)
+    assert host.refusal(host.hold("run-b"))[0] == 75
+    host.open_gate()
+
+
+def test_own_scripts_go_on_beside_each_other(host: Host) -> None:
+    """Roles of a host, and a kamalnb that a hook of the run calls, have the same run's id."""
+    host.answer(host.hold("run-a"))
+    first = host.begins("run-a", WAITING)
+    until_begun(host, first)
+    second = host.begins("run-a", Command(name="touch", words=("touch", "beside")))
+    assert second.wait(timeout=20) == 0
+    assert (host.home / "beside").exists()
+    host.open_gate()
+
+
+def test_pull_of_a_dead_run_keeps_nobody_waiting(host: Host) -> None:
+    first = host.hold("run-a")
+    host.answer(first)
+    until_begun(host, host.begins("run-a", replace(WAITING, beside=True)))
+    lost(host, first)
+    assert host.answer(host.hold("run-b")) == "held"
+    host.open_gate()
+
+
+def test_pull_in_a_script_that_holds_its_place_leaves_nothing_that_holds_it(host: Host) -> None:
+    leaves = Command(name="login", words=("sh", "-c", "read -r go <gate >/dev/null 2>&1 &"), beside=True)
+    first = host.hold("run-a")
+    host.answer(first)
+    assert host.begins("run-a", leaves, Command(name="touch", words=("touch", "x"))).wait(timeout=20) == 0
+    lost(host, first)
+    assert host.answer(host.hold("run-b")) == "held"
+
+
+def test_script_that_comes_late_meets_the_new_id_though_the_old_session_was_killed(host: Host) -> None:
+    first = host.hold("run-a")
+    host.answer(first)
+    host.kill(first)
+    assert host.run_id == "run-a"
+    host.answer(host.hold("run-b"))
+    assert host.begins("run-a", Command(name="touch", words=("touch", "late"))).wait(timeout=20) == REFUSED
+    assert not (host.home / "late").exists()
+
+
+def test_lock_status_tells_what_is_still_at_work(host: Host) -> None:
+    first = host.hold("run-a")
+    host.answer(first)
+    going = host.begins("run-a", WAITING)
+    until_begun(host, going)
+    assert host.state().run.startswith("jana")
+    lost(host, first)
+    assert host.state() == lock.Lock(work="jana since 2026-01-01T00:00:00Z: boot v2")
+    assert host.state().sentence.startswith("A script of a run that has ended is still at work (jana since")
+    host.open_gate()
+    going.wait(timeout=20)
+    assert host.state() == lock.Lock()
+
+
+def test_looking_scripts_hold_nothing(host: Host) -> None:
+    first = host.hold("run-a")
+    host.answer(first)
+    until_begun(host, host.begins("run-a", replace(WAITING, changes=False)))
+    lost(host, first)
+    assert host.answer(host.hold("run-b")) == "held"
+    host.open_gate()
+
+
+DOCKER = """\
+#!/bin/sh
+case $1 in
+  run) echo begun; while [ ! -e removed ]; do sleep 0.05; done; exit 137 ;;
+  rm) echo "$@" >removed ;;
+esac
+"""
+
+
+def test_release_command_ends_with_the_lock_of_its_run(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    (host.home / "bin").mkdir()
+    (host.home / "bin/docker").write_text(DOCKER)
+    (host.home / "bin/docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{host.home}/bin:{os.environ['PATH']}")
+    first = host.hold("run-a")
+    host.answer(first)
+    watch = exec.end_with_lock("app-exec-1", lock.path(CONFIG), "run-a")
+    going = host.begins("run-a", watch, Command(name="release", words=("docker", "run")))
+    until_begun(host, going)
+    assert not (host.home / "removed").exists()
+    lost(host, first)
+    assert going.wait(timeout=20) == 137
+    assert (host.home / "removed").read_text() == "rm --force --volumes app-exec-1\n"
+    assert host.answer(host.hold("run-b")) == "held"

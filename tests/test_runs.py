@@ -17,6 +17,8 @@ from kamalnb.events import Event
 from kamalnb.fleet import Fleet, Rollout
 from kamalnb.project import Project
 from kamalnb.report import Report
+from kamalnb.script import Script, Section
+from kamalnb.shell import Command
 from kamalnb.testing import PretendFleet, PretendHost, pretend
 
 LOCK = ".kamal/kamalnb-app.lock"
@@ -271,6 +273,76 @@ def test_lock_wait_ends(make: Make) -> None:
     _told, report = seen(scene.fleet.boot("v2", lock_wait=20.0))
     assert exits.of(report) == exits.LOCKED
     assert 20.0 <= report.finished.at < 25.0  # type: ignore[union-attr]
+
+
+def left_at_work(host: PretendHost, seconds: int = 12) -> None:
+    """A dead run's script goes on there: its lock is free, its last words are not spoken."""
+    host.files[host.path(LOCK)] = f"{OTHER}\nana since noon: deploy v9\n"
+    host.files[host.path(LOCK.replace(".lock", ".work"))] = host.files[host.path(LOCK)]
+    step = Command(name="assume", words=("k_assume", str(seconds)))
+    host.begin(Script(sections=(Section(steps=(step,)),), journal="/runs/x", fence=(LOCK, OTHER)))
+    host.time.pass_by(0.0)
+    host.files[host.path(LOCK)] = ""
+
+
+@pytest.mark.parametrize("verb", ["push_env", "stop", "boot"])
+def test_what_a_dead_run_left_at_work_is_waited_for_though_nobody_asked_to_wait(make: Make, verb: str) -> None:
+    scene = make(2)
+    left_at_work(scene.hosts["web-2"])
+    told, report = seen(getattr(scene.fleet, verb)(*(("v2",) if verb == "boot" else ())))
+    assert report.ok, (sentence(report), report.failures)
+    waits = [text for text in facts(told) if text.startswith("waiting for the lock")]
+    assert len(waits) == 1
+    assert (
+        "A script of another run is still at work on web-2 (ana since noon: deploy v9); the host finishes" in waits[0]
+    )
+    assert [text for text in facts(told) if text.startswith("got the lock after")]
+    assert ("looking again: the hosts may have changed meanwhile" in list(facts(told))) is (verb == "boot")
+    assert report.finished.at >= 12.0  # type: ignore[union-attr]
+
+
+def test_what_never_ends_is_not_waited_for_for_ever(make: Make) -> None:
+    scene = make(1)
+    left_at_work(scene.hosts["web-1"], 3600)
+    _told, report = seen(scene.fleet.boot("v2"))
+    assert exits.of(report) == exits.LOCKED
+    assert "still at work on web-1" in sentence(report)
+    assert 180.0 <= report.finished.at < 190.0  # type: ignore[union-attr]
+
+
+def test_lock_status_tells_what_is_still_at_work(make: Make) -> None:
+    scene = make(2)
+    left_at_work(scene.hosts["web-2"])
+    rows = scene.fleet.lock().to_dict("records")
+    assert [(row["status"], row["holder"]) for row in rows] == [("free", "nobody"), ("held", "a script")]
+    assert rows[1]["details"] == "ana since noon: deploy v9"
+
+
+def booted_meanwhile(scene: Scene, rollout: Rollout, version: str) -> Report:
+    """Somebody else has the lock, boots ``version`` while ``rollout`` waits, and lets go."""
+    host = scene.hosts["web-1"]
+    host.files[host.path(LOCK)] = f"{OTHER}\nana since noon: boot {version}\n"
+    for event in rollout:
+        if isinstance(event, events.FactLearned) and event.fact.text.startswith("waiting for the lock"):
+            host.files[host.path(LOCK)] = ""
+            assert scene.fleet.boot(version).wait().ok
+    return rollout.report
+
+
+def test_undo_that_waited_while_another_version_was_booted_takes_nothing_back(make: Make) -> None:
+    scene = make(1)
+    scene.fleet.boot("v2").wait()
+    report = booted_meanwhile(scene, scene.fleet.undo(lock_wait=20.0), "v3")
+    assert exits.of(report) == 2
+    assert sentence(report).startswith("Nothing was changed: web on web-1 serves v3 now, not v2")
+    assert scene.hosts["web-1"].running == ["v3"]
+
+
+def test_boot_that_waited_replaces_what_serves_by_then(make: Make) -> None:
+    scene = make(1)
+    report = booted_meanwhile(scene, scene.fleet.boot("v2", lock_wait=20.0), "v3")
+    assert report.ok
+    assert report.lines[0].replaced == "v3"
 
 
 @pytest.mark.parametrize("verb", ["push_env", "stop", "boot"])

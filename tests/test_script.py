@@ -118,6 +118,7 @@ def test_fence_lets_only_the_holder_of_the_lock_run(
     shell: str, content: str | None, runs: bool, tmp_path: Path
 ) -> None:
     lock = tmp_path / "lock"
+    (tmp_path / "lock.work").touch()
     if content is not None:
         lock.write_text(content)
     script = Script(
@@ -126,6 +127,28 @@ def test_fence_lets_only_the_holder_of_the_lock_run(
     results = ran(script, shell)
     assert (tmp_path / "there").exists() is runs
     assert [result.exited for result in results] == ([0, 0] if runs else [REFUSED])
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_script_that_cannot_hold_its_place_is_refused(shell: str, tmp_path: Path) -> None:
+    """There is no work file: no lock session of this run can have been here."""
+    (tmp_path / "lock").write_text("me")
+    script = Script(
+        sections=Script.of(sh("touch", f"touch {tmp_path}/there")).sections, fence=(f"{tmp_path}/lock", "me")
+    )
+    assert [result.exited for result in ran(script, shell)] == [REFUSED]
+    assert not (tmp_path / "there").exists()
+
+
+def test_only_what_changes_a_host_and_may_not_go_on_beside_others_holds_its_place() -> None:
+    fence = ("app.lock", "me")
+    change, pull = sh("change", "true"), sh("pull", "true", beside=True)
+
+    def held(*steps: Command, fence: tuple[str, str] | None = fence) -> str | None:
+        return Script(sections=(Section(steps=steps),), fence=fence).held
+
+    assert held(change) == held(look("look", "true"), pull, change) == "app.work"
+    assert held(pull) is held(look("look", "true")) is held(change, fence=None) is None
 
 
 PRINTABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=60)

@@ -59,7 +59,8 @@ def images(repository: str) -> Question[tuple[Image, ...]]:
 
 def pull(reference: str) -> Command:
     """Fetches an image; slow links are given ten minutes."""
-    return Command(name="pull image", words=("docker", "pull", "--quiet", reference), limit=600.0, example=reference)
+    words = ("docker", "pull", "--quiet", reference)
+    return Command(name="pull image", words=words, beside=True, limit=600.0, example=reference)
 
 
 def tag(reference: str, new: str) -> Command:

@@ -134,6 +134,25 @@ def remove(name: str) -> Command:
     return Command(name="remove one-off container", words=("docker", "rm", "--force", "--volumes", name))
 
 
+# k_end_with_lock NAME LOCK RUN: beside the script that it is a step of, for as long as that lives.
+END_WITH_LOCK = """\
+k_end_with_lock() {
+  while kill -0 $$ 2>/dev/null; do
+    k_have=; read -r k_have 2>/dev/null <"$2"
+    [ "$k_have" = "$3" ] || docker rm --force --volumes "$1"
+    sleep 1
+  done </dev/null >/dev/null 2>&1 8>&- &
+}"""
+
+
+def end_with_lock(name: str, lock: str, run_id: str) -> Command:
+    """From now on, and until the script ends, a one-off container ends as soon as its run has lost the lock.
+
+    A controller that died can end it no more, and nobody else may deploy while it works: it must not last for hours.
+    """
+    return Command(name="watch the lock", words=("k_end_with_lock", name, lock, run_id), uses=(END_WITH_LOCK,))
+
+
 def _command(words: tuple[Word, ...], exported: tuple[str, ...]) -> Command:
     return Command(name="execute", words=words, uses=(WITH,) if exported else (), limit=float("inf"))
 

@@ -3,6 +3,11 @@
 A session that ends, for whatever reason, frees it: nobody cleans up by hand. Kamal's own lock directories are made and
 honoured too, and removed by the session's trap. ``read -t`` is not in dash, hence ``timeout … head``, and neither of
 those may inherit the lock: busybox leaves a timer behind that would hold it.
+
+A run that lost its lock may have left a script at work on the host: the one that finishes a switch, or one whose
+controller died. Each holds the work file, shared, for as long as it changes things (``Script.held``). A new session
+takes that file for itself before it writes its run's id, and lets it go at once: so nobody is given the lock beside
+somebody who is still writing, and who begins later meets the new id.
 """
 
 from __future__ import annotations
@@ -11,7 +16,8 @@ import base64
 from dataclasses import dataclass
 
 from ..config.model import Config
-from ..errors import CannotLock, LockHeld, Unclear
+from ..errors import CannotLock, LockHeld, StillAtWork, Unclear
+from ..script import work_file
 from ..shell import Command, Question, look
 
 HELD = 75
@@ -20,11 +26,18 @@ LEASE = 15.0
 """Seconds without a heartbeat after which a host takes its lock back."""
 HEARTBEAT = 5.0
 
+# The wait for the work file is a short one: while it lasts, nobody sees stdin end. Who wants to wait longer asks again.
 HOLD = """\
 umask 077; mkdir -p "$1/locks" || exit 73
 exec 9>>"$2" || exit 73
 command -v flock >/dev/null 2>&1 || exit 72
 flock -n 9 || { printf 'ours\\n'; cat "$2"; exit 75; }
+k_work=${2%.lock}.work; k_i=0
+exec 8>>"$k_work" || exit 73
+until flock -n 8; do
+  k_i=$((k_i + 1)); [ $k_i -lt 10 ] || { printf 'work\\n'; cat "$k_work"; exit 75; }
+  sleep 0.1
+done
 k_free() { trap - EXIT; [ -z "$k_mine" ] || rm -rf -- "$5" "$6"; : >"$2"; }
 [ ! -e "$9" ] || { printf 'person\\n'; cat "$9"; exit 75; }
 k_mine=
@@ -40,26 +53,29 @@ if [ "$5" != - ]; then
 fi
 trap 'k_free "$@"' EXIT
 trap 'exit 0' HUP INT TERM PIPE
-printf '%s\\n%s\\n' "$3" "$8" >"$2"
+for k_f in "$2" "$k_work"; do printf '%s\\n%s\\n' "$3" "$8" >"$k_f"; done
+exec 8>&-
 printf 'held\\n'
 while k_h=$(exec 9>&-; timeout "$4" head -n 1) && [ -n "$k_h" ]; do :; done"""
 
 
-# k_lock LOCK PERSON KAMAL...: who holds what. Looking must not take it, not even for a moment: a deploy would be
+# k_lock LOCK WORK PERSON KAMAL...: who holds what. Looking must not take it, not even for a moment: a deploy would be
 # refused then. So the kernel's own list is read, where the file's inode tells. A host that is itself a container lists
-# no lock whose taker has ended (the program flock has): there it counts who has the file open as descriptor 9.
+# no lock whose taker has ended (the program flock has): there it counts who has the file open as descriptor $2.
 STATE = """\
 k_locked() {
+  [ -s "$1" ] || return 1
   k_i=$(ls -i "$1") && k_i=${k_i%% *}
   ! grep -q "FLOCK .*:$k_i " /proc/locks 2>/dev/null || return 0
   k_p=$(cd "$(dirname "$1")" && pwd -P)/${1##*/}
   # shellcheck disable=SC2010
-  ls -l /proc/[0-9]*/fd/9 2>/dev/null | grep -qF -- "-> $k_p"
+  ls -l /proc/[0-9]*/fd/"$2" 2>/dev/null | grep -qF -- "-> $k_p"
 }
 k_lock() {
-  if [ -s "$1" ] && k_locked "$1"; then echo 'held'; sed 's/^/ /' "$1"; fi
-  if [ -e "$2" ]; then echo 'person'; sed 's/^/ /' "$2"; fi
-  shift 2
+  if k_locked "$1" 9; then echo 'held'; sed 's/^/ /' "$1"
+  elif k_locked "$2" 8; then echo 'work'; sed 's/^/ /' "$2"; fi
+  if [ -e "$3" ]; then echo 'person'; sed 's/^/ /' "$3"; fi
+  shift 3
   for k_d in "$@"; do [ ! -d "$k_d" ] || { echo 'kamal'; sed 's/^/ /' "$k_d/details" 2>/dev/null; }; done
   return 0
 }"""
@@ -88,9 +104,11 @@ k_unperson() {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """Who holds a host: a run (freed with its session), a person (until it is released), Kamal. Empty: nobody."""
+    """Who holds a host: a run (freed with its session), ``work`` that one left there (until it is done), a person
+    (until it is released), Kamal. Empty: nobody."""
 
     run: str = ""
+    work: str = ""
     person: str = ""
     kamal: str = ""
 
@@ -99,6 +117,8 @@ class Lock:
         """In one sentence; empty where nobody holds it."""
         if self.run:
             return f"A run holds the lock ({self.run})."
+        if self.work:
+            return f"A script of a run that has ended is still at work ({self.work})."
         if self.person:
             return f"Locked by a person ({self.person})."
         return f"Kamal holds the lock ({self.kamal})." if self.kamal else ""
@@ -132,7 +152,7 @@ def person_path(config: Config) -> str:
 
 def state(config: Config) -> Question[Lock]:
     """Who holds the lock on a host."""
-    words = ("k_lock", path(config), person_path(config), *_kamals(config))
+    words = ("k_lock", path(config), work_file(path(config)), person_path(config), *_kamals(config))
     return Question(look("look at lock", *words, uses=(STATE,)), _state)
 
 
@@ -166,6 +186,12 @@ def refusal(host: str, printed: str, exited: int | None) -> LockHeld | CannotLoc
         lines = rest.splitlines()
         holder = lines[1] if len(lines) > 1 else "another run"
         return LockHeld(f"Another deploy is under way on {host} ({holder}). Wait until it ends, then try again.")
+    if exited == HELD and kind == "work":
+        holder = (rest.splitlines()[1:2] or ["a run that has ended"])[0]
+        return StillAtWork(
+            f"A script of another run is still at work on {host} ({holder}); the host finishes it by itself. "
+            "Wait until it has ended, then try again."
+        )
     if exited == HELD and kind == "kamal":
         return LockHeld(f"Kamal holds the lock on {host} ({_kamal(rest)}). Wait, or release it: kamal lock release.")
     if exited == HELD and kind == "person":
@@ -191,15 +217,16 @@ def _state(text: str) -> Lock:
     for line in text.splitlines():
         if line.startswith(" "):
             found[kind].append(line[1:])
-        elif line in ("held", "person", "kamal"):
+        elif line in ("held", "work", "person", "kamal"):
             found.setdefault(kind := line, [])
         elif line:
             raise Unclear("look at lock", text, "not a lock")
-    held = found.get("held", [])
+    held, work = found.get("held", []), found.get("work", [])
     kamal = _kamal("".join(found.get("kamal", ()))) if "kamal" in found else ""
     # A run of ours makes Kamal's directory too: it is no lock besides its own.
     return Lock(
         run=held[1] if len(held) > 1 else "a run" if held else "",
+        work=work[1] if len(work) > 1 else "a run" if work else "",
         person=" ".join(found.get("person", ())),
         kamal="" if "Message: kamalnb " in kamal else kamal,
     )

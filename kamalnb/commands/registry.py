@@ -45,7 +45,9 @@ def login(who: Login) -> Command:
     """Logs the host's Docker in. The password is fed to it: it is in no process list and in no log."""
     server = (who.server,) if who.server else ()
     words = ("docker", "login", "--username", who.username, "--password-stdin", *server)
-    return Command(name="registry login", words=words, stdin=who.password, limit=90.0, example="Login Succeeded")
+    return Command(
+        name="registry login", words=words, stdin=who.password, beside=True, limit=90.0, example="Login Succeeded"
+    )
 
 
 def logout(server: str | None) -> Command:

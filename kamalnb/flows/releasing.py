@@ -27,10 +27,11 @@ def released(place: OnHost, release: Release, version: str, reference: str) -> F
     )  # fmt: skip
     options = ExecOptions(command=shlex.join(["sh", "-c", release.cmd]), version=version)
     command = replace(exec.run(one, options), name="release", limit=release.timeout)
+    watch = (exec.end_with_lock(one.name, *place.fence),) if place.fence else ()
     yield Tell(Fact(kind="release", text=f"release command: {release.cmd}"))
     audit = place.audit(f"Ran release command on app version {version}", role.name)
     try:
-        yield from do(audit, command, fence=place.fence)
+        yield from do(audit, *watch, command, fence=place.fence)
     except CommandFailed as error:
         yield from do(exec.remove(one.name).failing_ok(), fence=place.fence)
         raise BootError(

@@ -89,8 +89,8 @@ def executed(change: OnHost, line: str, *, limit: float = EXEC_LIMIT) -> Flow[Do
 def everything_removed(change: OnHost, *, traefik: bool = True) -> Flow[Done]:
     """Takes everything of this service and destination off a host: what runs is cut, drained and stopped first.
 
-    Traefik goes too (unless ``traefik`` is False) where no other container on the host has routers. The lock file
-    stays: the run itself holds it. Raises ``BootError``.
+    Traefik goes too (unless ``traefik`` is False) where no other container on the host has routers. The lock's
+    files stay: the run itself holds them. Raises ``BootError``.
     """
     config = change.config
     containers = yield from ask(app.containers(config.service))

@@ -36,7 +36,7 @@ TASKS = "from kamalnb.tasks import *\nfrom kamalnb.tasks import ns\n"
 CLEAR = f"""
 ids=$(docker ps --all --quiet --filter label=service={SERVICE}); [ -z "$ids" ] || docker rm --force $ids >/dev/null
 cd ~deploy/.kamal 2>/dev/null && rm -rf cords/{SERVICE}-* env/roles/{SERVICE}-* logs/{SERVICE}-* {SERVICE}-audit.log \\
-  kamalnb-{SERVICE}.lock
+  kamalnb-{SERVICE}.lock kamalnb-{SERVICE}.work
 [ -z "$1" ] || docker tag "$1" "$2"
 """
 

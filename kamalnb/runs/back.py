@@ -33,6 +33,12 @@ class BackRun(BootRun):
     """The stream of an ``undo`` (``version`` None: what served before, host by host) or of a ``rollback``."""
 
     traefik_needed = False
+
+    @property
+    def follows_hosts(self) -> bool:
+        """An undo takes away what its person saw serving; a named version stays the one that was meant."""
+        return self.version not in (None, "previous")
+
     backs: tuple[WayBack, ...] = ()
     _shown: tuple[Shown, ...] = ()
 

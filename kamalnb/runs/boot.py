@@ -97,13 +97,16 @@ class BootRun:
 
     def planned(self, engine: Engine) -> Generator[Event, None, Planned | None]:
         """Looks at every host and says what would be done; None, and the run finished, where it must not begin."""
-        config, selection = self.project.config, self.selection
         yield self._started(engine)
-        for host, why in selection.left_out:
+        for host, why in self.selection.left_out:
             yield note(engine, f"{host} is left out: {why}", warning=True)
         for warning in self.project.warnings:
             yield note(engine, warning, warning=True)
-        yield from self.hooks.before_connecting(engine, selection.hosts)
+        yield from self.hooks.before_connecting(engine, self.selection.hosts)
+        return (yield from self._seen(engine))
+
+    def _seen(self, engine: Engine) -> Generator[Event, None, Planned | None]:
+        config, selection = self.project.config, self.selection
         with_images = self.with_images or is_told_by_images(self.version, config)
         surveys = yield from surveyed(
             engine, config, selection, skip_unreachable=self.how.skip_unreachable, with_images=with_images,
@@ -126,6 +129,31 @@ class BootRun:
                 yield note(engine, text, kind="done")
         name = plan_id(config, self.project.digest, decided.name, found)
         return Planned(id=name, made=without_done(made, found), steps=found, surveys=surveys, sentence=decided.sentence)
+
+    def _seen_again(self, engine: Engine, then: Planned) -> Generator[Event, None, Planned | None]:
+        """The plan as it is after a wait for the lock: whoever had it has changed the hosts. None: it is finished.
+
+        Raises ``UsageError`` where the change would not be the one any more that a person asked for.
+        """
+        yield note(engine, "looking again: the hosts may have changed meanwhile")
+        # Only what is locked: a host that has come back meanwhile is not.
+        self.selection = self._left(then.surveys)
+        now = yield from self._seen(engine)
+        if now is None:
+            return None
+        if why := self._refusal(now):
+            raise UsageError(why)
+        if now.id != then.id and not self.follows_hosts:
+            raise UsageError(f"{difference(then.steps, now.steps)}. Look again, then say what to go back to.")
+        if not now.made.boots:
+            yield finished(engine, True, f"{now.made.version} serves everywhere by now; nothing to do.")
+            return None
+        return now
+
+    @property
+    def follows_hosts(self) -> bool:
+        """Whether it is the same change still when the hosts have changed: a boot of a version is, an undo is not."""
+        return True
 
     traefik_needed = True
 
@@ -177,7 +205,11 @@ class BootRun:
         ok, sentence, code, begun = False, "Nothing was begun.", 1, False
         try:
             with holding.Holding(engine, self.project, self._claim(planned), self._hosts(planned), self.how) as held:
-                yield from held.taken()
+                if (yield from held.taken()):
+                    again = yield from self._seen_again(engine, planned)
+                    if again is None:
+                        return
+                    planned = again
                 begun = True
                 fenced = replace(planned, made=_fenced(planned.made, held.fence))
                 yield from self.before(engine, fenced)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from .. import wording
 from ..commands import lock
 from ..commands.lock import Claim
 from ..engine import Engine
-from ..errors import LockHeld
+from ..errors import LockHeld, StillAtWork
 from ..events import Event
 from ..hooks import inherited_lock
 from ..locks import Locks
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 BETWEEN_TRIES = 2.0
 """Seconds between two tries for a lock that somebody else holds."""
+SETTLING = 180.0
+"""Seconds in which a host finishes what a run that died left at work there: a drain, a stop, a pull of its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +58,32 @@ class Holding:
     ) -> None:
         self._locks.release()
 
-    def taken(self) -> Generator[Event, None, None]:
-        """Takes it, waiting as long as the person allows, and says for whom."""
+    def taken(self) -> Generator[Event, None, bool]:
+        """Takes it, waiting as long as the person allows, and says for whom; whether it had to wait.
+
+        What a run that has ended left at work is waited for in any case: it ends by itself, and the same command after
+        a crash must come through.
+        """
         if self._inherited:
             yield note(self._engine, "the lock is the one of the run that called this hook")
-            return
-        until = self._engine.clock.now() + self._how.lock_wait
-        told = ""
+            return False
+        began, told = self._engine.clock.now(), ""
         while True:
             try:
                 self._locks.take()
-                return
+                break
             except LockHeld as held:
-                if self._engine.clock.now() >= until or self._engine.cancelled:
+                patience = SETTLING if isinstance(held, StillAtWork) else 0.0
+                waited = self._engine.clock.now() - began
+                if waited >= max(patience, self._how.lock_wait) or self._engine.cancelled:
                     raise
                 if str(held) != told:
                     told = str(held)
                     yield note(self._engine, f"waiting for the lock: {held}", warning=True)
             self._engine.pause(BETWEEN_TRIES)
+        if told:
+            yield note(self._engine, f"got the lock after {wording.seconds(self._engine.clock.now() - began)}")
+        return bool(told)
 
 
 def inherited(environ: Mapping[str, str]) -> str | None:

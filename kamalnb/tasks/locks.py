@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @looks()
 def status(at: At) -> int:
-    """Who holds the lock on each host, since when, and why.
+    """Who holds the lock on each host, since when, and why; or whose script is still at work there.
 
     invoke lock.status
     """

@@ -32,8 +32,12 @@ def _servers(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
 
 def _lock(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
-    for kind, path in (("held", words[1]), ("person", words[2]), *(("kamal", f"{one}/details") for one in words[3:])):
+    lock, work, person, *kamals = words[1:]
+    kinds = [("held", lock), ("work", work), ("person", person), *(("kamal", f"{one}/details") for one in kamals)]
+    for kind, path in kinds:
         text = host.files.get(host.path(path), "")
+        if kind == "work" and (host.files.get(host.path(lock)) or not host.at_work(host.path(lock))):
+            continue
         if text:
             say(kind)
             for line in text.splitlines():

@@ -10,7 +10,7 @@ from ..errors import HostUnreachable, KamalnbError
 from ..executor import Abort, Hold, OnLine, OnResult, never
 from ..flow import Cancelled, Flow, Run
 from ..live import OnPiece
-from ..script import Script
+from ..script import Script, work_file
 from ..shell import Command, Result
 from . import streams
 from .running import Running
@@ -100,12 +100,13 @@ class PretendHold:
     def __init__(self, host: PretendHost, path: str, claim: str, person: str = "") -> None:
         self._host = host
         self._path = path
-        there = person or host.files.get(path, "")
-        self.held = not there
-        self.printed = f"{'person' if person else 'ours'}\n{there}" if there else "held\n"
-        self.exited = 75 if there else None
-        if not there:
-            host.files[path] = claim
+        ours, work = host.files.get(path, ""), host.at_work(path)
+        kind = "person" if person else "ours" if ours else "work" if work else "held"
+        self.held = kind == "held"
+        self.printed = f"{kind}\n{person or ours or (host.files.get(work_file(path), '') if work else '')}"
+        self.exited = None if self.held else 75
+        if self.held:
+            host.files[path] = host.files[work_file(path)] = claim
 
     def release(self) -> None:
         """Frees the lock, if it was ours."""

@@ -69,6 +69,8 @@ class PretendHost:
         self.ran: list[tuple[str, ...]] = []
         """What ran once: image and words of one-off containers, shell lines."""
         self.detached: dict[str, Running] = {}
+        self.scripts: list[Running] = []
+        """Those that have not ended; a detached one outlives its connection."""
         self.began = 1_767_225_600.0
         self.clock: Callable[[], float] | None = None
         self._count = 0
@@ -179,9 +181,15 @@ class PretendHost:
         if script.journal is not None and script.journal in self.detached:
             return self.detached[script.journal]
         running = Running(self, script)
+        self.scripts = [*(one for one in self.scripts if not one.done), running]
         if script.journal is not None:
             self.detached[script.journal] = running
         return running
+
+    def at_work(self, lock: str) -> str:
+        """The run whose script holds the work file beside ``lock``; empty where none does."""
+        fences = (one.script.fence for one in self.scripts if one.at_work)
+        return next((fence[1] for fence in fences if fence is not None and self.path(fence[0]) == lock), "")
 
     def path(self, word: str) -> str:
         """A path as the login shell sees it, absolute."""

@@ -67,5 +67,6 @@ PLAYERS = {
     "k_facts": _facts,
     "k_docker_up": _docker_up,
     "k_group": _gone,
+    "k_end_with_lock": _gone,
     "k_apt": _gone,
 }

@@ -21,6 +21,7 @@ class Running:
         self.results: dict[int, Result] = {}
         self.lines: list[tuple[int, str]] = []
         self.step = 0
+        self._let_in = False
         self._host = host
         self._said: list[str] = []
         self.task = host.time.spawn(self._whole())
@@ -29,6 +30,11 @@ class Running:
     def done(self) -> bool:
         """Its last step ended."""
         return self.task.done
+
+    @property
+    def at_work(self) -> bool:
+        """It holds its run's place: no other run is given the lock until it is done."""
+        return self._let_in and self.script.held is not None and not self.done
 
     @property
     def current(self) -> Command:
@@ -53,6 +59,7 @@ class Running:
         if fence is not None and self._host.files.get(self._host.path(fence[0]), "").partition("\n")[0] != fence[1]:
             self.results[0] = refused(self.script.commands[0])
             return
+        self._let_in = True
         number = 0
         for section in self.script.sections:
             failed = yield from self._section(section, number)

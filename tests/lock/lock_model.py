@@ -1,9 +1,11 @@
 """The lock and its fence as a pure model: controllers, hosts with lock sessions, and a world that breaks them.
 
-Its rules are those of ``kamalnb/locks.py`` (primary host first, then the others in any order, all or none) and of
+Its rules are those of ``kamalnb/locks.py`` (primary host first, then the others in any order, all or none), of
 ``kamalnb/commands/lock.py`` (a session holds a kernel lock; its orderly end empties the file, its violent end does not;
-a changing script compares the file's first line first). ``World`` is told each thing that happens on a host, so that
-pretend hosts and real shells can be led through the same story and must answer as the model does.
+who is given the lock had the work file for itself) and of ``kamalnb/script.py`` (a changing script takes the work file,
+shared, compares the lock file's first line, and keeps the work file until it ends, whatever became of its controller).
+``World`` is told each thing that happens on a host, so that pretend hosts and real shells can be led through the same
+story and must answer as the model does.
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ class World(Protocol):
         """It was killed on the host."""
 
     def write(self, host: str, run: str) -> bool:
-        """A changing script of ``run``; whether the host ran it."""
+        """A changing script of ``run`` begins; whether the host runs it."""
+
+    def done(self, host: str, run: str) -> None:
+        """A script of ``run`` ends, the one that began first."""
 
 
 @dataclass
@@ -42,6 +47,8 @@ class Host:
     file: str = ""
     session: str = ""
     """The run whose session holds the kernel's lock."""
+    at_work: list[str] = field(default_factory=list)
+    """The run of each script that has begun and has not ended."""
 
 
 @dataclass
@@ -65,14 +72,16 @@ class Controller:
 class Model:
     """Everything that can happen, one thing at a time. Raises AssertionError where a promise is broken."""
 
-    def __init__(self, world: World | None = None, *, fenced: bool = True) -> None:
+    def __init__(self, world: World | None = None, *, fenced: bool = True, held: bool = True) -> None:
         self.hosts = {name: Host() for name in HOSTS}
         self.controllers = {name: Controller() for name in CONTROLLERS}
         self.runs = 0
         self.refused = 0
         self.wrote = 0
+        self.waited = 0
         self._world = world
         self._fenced = fenced
+        self._held = held
 
     def possible(self) -> Iterator[Action]:
         """What may happen next."""
@@ -96,6 +105,7 @@ class Model:
                 yield from (("take", name, host) for host in self._next(one) if one.reaches(host))
         yield ("a lease passes",)
         yield from (("kill session", name) for name, host in self.hosts.items() if host.session)
+        yield from (("script ends", name) for name, host in self.hosts.items() if host.at_work)
 
     def do(self, action: Action) -> None:
         """It happens, and every promise is looked at."""
@@ -109,6 +119,10 @@ class Model:
             owners = [who for who, one in self.controllers.items() if one.run and one.run == host.session]
             assert len(owners) <= 1, f"{name} is held by {owners}"
             assert not host.session or host.file == host.session, f"{name} says {host.file}, {host.session} holds it"
+            writers = {run for run in (host.session, *host.at_work) if run}
+            assert len(writers) <= 1 or not host.at_work, (
+                f"{name} is written to by {host.at_work}, {host.session} holds it"
+            )
 
     # -- controllers -----------------------------------------------------------------------------------------------
 
@@ -123,7 +137,8 @@ class Model:
 
     def _take(self, name: str, host: str) -> None:
         one, there = self.controllers[name], self.hosts[host]
-        free = not there.session
+        free = not there.session and not (there.at_work and self._held)
+        self.waited += not free and not there.session
         if self._world is not None:
             assert self._world.take(host, one.run, host == "one") == free, f"taking {host} for {one.run}"
         if not free:
@@ -149,7 +164,13 @@ class Model:
             self.refused += 1
             return
         self.wrote += 1
+        there.at_work.append(one.run)
         assert there.session in ("", one.run), f"{one.run} writes on {host}, which {there.session} holds"
+
+    def _script_ends(self, host: str) -> None:
+        run = self.hosts[host].at_work.pop(0)
+        if self._world is not None:
+            self._world.done(host, run)
 
     # -- what breaks -----------------------------------------------------------------------------------------------
 
@@ -203,7 +224,7 @@ class Model:
         self.hosts[host].session = self.hosts[host].file = ""
 
 
-WEIGHTS = {"take": 8, "write": 6, "begin": 3, "resume": 4, "start anew": 4, "a lease passes": 2}
+WEIGHTS = {"take": 8, "write": 6, "script ends": 6, "begin": 3, "resume": 4, "start anew": 4, "a lease passes": 2}
 
 
 def story(seed: int, steps: int, world: World | None = None, **more: bool) -> Model:

@@ -207,6 +207,14 @@ def test_a_host_without_room_for_a_lock_is_told_with_its_own_words() -> None:
     assert str(refused).endswith("(mkdir: cannot create directory: No space left on device).")
 
 
+@pytest.mark.parametrize("kind", ["lock", "work"])
+def test_a_host_that_cannot_make_one_of_the_files_says_so(host: Host, kind: str) -> None:
+    (host.home / ".kamal" / f"kamalnb-app.{kind}").mkdir(parents=True)  # as root may write anywhere
+    code, printed = host.refusal(host.hold("run-a"))
+    assert isinstance(lock.refusal("web-1", printed, code), CannotLock)
+    assert not (host.home / ".kamal/locks/app").exists()
+
+
 JANA = lock.Claim(run_id="-", who="jana", when="2026-01-01T00:00:00Z", version="", why="the database is moved")
 
 

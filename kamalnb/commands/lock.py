@@ -29,11 +29,11 @@ HEARTBEAT = 5.0
 # The wait for the work file is a short one: while it lasts, nobody sees stdin end. Who wants to wait longer asks again.
 HOLD = """\
 umask 077; mkdir -p "$1/locks" || exit 73
-exec 9>>"$2" || exit 73
+command exec 9>>"$2" || exit 73
 command -v flock >/dev/null 2>&1 || exit 72
 flock -n 9 || { printf 'ours\\n'; cat "$2"; exit 75; }
 k_work=${2%.lock}.work; k_i=0
-exec 8>>"$k_work" || exit 73
+command exec 8>>"$k_work" || exit 73
 until flock -n 8; do
   k_i=$((k_i + 1)); [ $k_i -lt 10 ] || { printf 'work\\n'; cat "$k_work"; exit 75; }
   sleep 0.1

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BETWEEN_TRIES = 2.0
 """Seconds between two tries for a lock that somebody else holds."""
 SETTLING = 180.0
-"""Seconds in which a host finishes what a run that died left at work there: a drain, a stop, a pull of its image."""
+"""Seconds in which a host finishes what a run that died left at work there: a soak, a drain, a stop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,15 @@ def test_a_host_without_room_for_a_lock_is_told_with_its_own_words() -> None:
     assert str(refused).endswith("(mkdir: cannot create directory: No space left on device).")
 
 
+def test_a_run_that_stood_still_while_it_took_the_lock_is_told_so(host: Host) -> None:
+    """Seen on the lab: its machine slept for longer than the lease, and the answer was read afterwards."""
+    session = host.hold("run-a", lease=1)
+    assert session.wait(timeout=20) == 0
+    error = lock.refusal("web-1", host.refusal(session)[1], 0)
+    assert isinstance(error, LockHeld)
+    assert "web-1 took the lock back" in str(error)
+
+
 @pytest.mark.parametrize("kind", ["lock", "work"])
 def test_a_host_that_cannot_make_one_of_the_files_says_so(host: Host, kind: str) -> None:
     (host.home / ".kamal" / f"kamalnb-app.{kind}").mkdir(parents=True)  # as root may write anywhere

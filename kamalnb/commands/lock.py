@@ -197,6 +197,10 @@ def refusal(host: str, printed: str, exited: int | None) -> LockHeld | CannotLoc
     if exited == HELD and kind == "person":
         holder = " ".join(rest.split())
         return LockHeld(f"{host} is locked by a person ({holder}). Ask them, or release it: invoke lock.release")
+    if exited == 0 and printed.startswith("held"):
+        return LockHeld(
+            f"{host} took the lock back before this run had it everywhere: no heartbeat came in time. Try again."
+        )
     if exited == 73:
         said = f" ({_one_line(printed)})" if printed.strip() else ""
         return CannotLock(f"{host} has no room or no right to write its lock file, {UNWRITABLE}{said}.")

@@ -25,7 +25,8 @@ BOTH = ("web-1", "web-2")
 RUNS = int(os.environ.get("KAMALNB_CONTENDERS", "6"))
 SEED = int(os.environ.get("KAMALNB_SEED", "5"))
 LEASE = 3.0
-LIGHT = Profile(new=4, keepalive=4, post=2, slow=1, slow_seconds=1.5, websockets=0, max_seconds=7200)
+LIGHT = Profile(new=4, keepalive=4, post=2, slow=1, slow_seconds=1.5, websockets=1, max_seconds=7200)
+"""The WebSocket holds every drain to its limit: the script of a switch is at work for seconds."""
 SUBSETS = (("web-1",), ("web-2",), BOTH)
 
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import MakeShop
 from contenders import Contender, Ended, journal, lock_file, seconds_until_free
 from contending import LATE, journal_of
-from shop import Shop, assert_nothing_lost, until
+from shop import Shop, until
 
 from kamalnb.lab.load import Profile
 
@@ -161,4 +161,5 @@ def test_two_controllers_never_write_on_one_host_at_once(shop: Shop) -> None:
     assert not [one.out for one in ended if one.outcome == "failed"]
     assert all(text.count(LATE) <= 1 for one in ended for text in one.told.get("failures", ()))
     assert [shop.standing(host).running for host in BOTH] == [(f"{shop.name}-web-v1",)] * 2
-    assert_nothing_lost(tally)
+    # Versions go up and down here, as the controllers please: nothing but their order may be amiss.
+    assert (tally.lost, tally.orders.doubled_count, tally.orders.missing_count) == (0, 0, 0), tally.sentence

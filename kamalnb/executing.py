@@ -19,6 +19,7 @@ from .flow import Cancelled, Flow, Run
 from .flows.executing import Asked, Launch, explained, prepared
 from .plan import Selection
 from .rollout import Done
+from .script import Script
 from .shell import Result
 
 WORKERS = 64
@@ -185,6 +186,13 @@ def launch_here(
     """What an interactive command is on the first chosen host: ``ssh.terminal`` then runs its ``command`` there."""
     first = asked(config, selection, replace(options, interactive=True), performer)[0]
     return driven(executor, first.host, prepared(first))
+
+
+def forgotten(executor: Executor, launch: Launch) -> None:
+    """Takes away what was written for a command that ``ssh`` could not begin; a host that is gone keeps it, private."""
+    if launch.forget is not None:
+        with contextlib.suppress(KamalnbError):
+            executor.run(launch.host, Script.of(launch.forget), _nothing, _nothing)
 
 
 def driven(executor: Executor, host: str, flow: Flow[Launch]) -> Launch:

@@ -20,7 +20,7 @@ from kamalnb.console import Style
 from kamalnb.console.executions import show_execution
 from kamalnb.cutover import belongs
 from kamalnb.errors import UsageError
-from kamalnb.executing import Executed, Execution, asked, launch_here
+from kamalnb.executing import Executed, Execution, asked, forgotten, launch_here
 from kamalnb.flows.executing import Asked, explained, prepared
 from kamalnb.plan import select
 from kamalnb.shell import Result
@@ -103,23 +103,74 @@ def test_its_labels_are_no_service_no_role_and_no_route() -> None:
 def test_values_of_env_are_in_no_process_list() -> None:
     words = run_line(env=("TOKEN=s3cret", "PATH=/only/here"))
     docker = words[words.index("--") + 1 :]
-    assert words[:2] == ("k_with", "TOKEN=s3cret")
-    assert not any("s3cret" in word for word in docker)
+    assert words[0] == "k_with"
+    assert not any("s3cret" in word or "only" in word for word in docker)
     assert ("--env", "TOKEN") in itertools.pairwise(docker)
-    assert ("--env", "PATH=/only/here") in itertools.pairwise(docker), "docker itself is found by PATH"
+    assert ("--env-file", "/dev/fd/3") in itertools.pairwise(docker), "docker itself is found by PATH"
 
 
-@pytest.mark.parametrize("shell", [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)])
-def test_an_exported_value_arrives_as_it_is(shell: str, tmp_path: Path) -> None:
-    (tmp_path / "docker").write_text('#!/bin/sh\nprintf "%s|" "$VALUE" "$@"\n')
+def test_values_of_env_are_in_no_text_for_people() -> None:
+    options = ExecOptions(command="env", env=("TOKEN=s3cret", "PATH=/s3cret"))
+    command = commands.exec_in("abc", options)
+    assert "s3cret" in command.line()
+    assert "s3cret" not in f"{command} {command!r} {options!r} {commands.kept('/p', command)}"
+
+
+def test_lines_for_a_name_that_would_steer_the_shell_are_refused() -> None:
+    with pytest.raises(UsageError, match="has several lines: give it a name like GREETING_TEXT"):
+        ExecOptions(command="env", env=("greeting=a\nb",))
+
+
+ODD = "a 'b' \"c\" $(id) `id` \\ !"
+DOCKER = """#!/bin/sh
+printf '%s|' "$VALUE" "$@"
+for word; do case $word in /dev/fd/*) cat "$word" ;; esac; done
+"""
+SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> dict[str, str]:
+    """An environment whose docker shows what it was given."""
+    (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
-    value = "a 'b' \"c\" $(id) `id` \\ \n!"
+    return {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+
+def called(shell: str, *words: str, environ: dict[str, str], stdin: str = "") -> str:
+    argv = ["busybox", "sh", *words] if shell == "busybox" else [shell, *words]
+    return subprocess.run(argv, input=stdin, capture_output=True, text=True, env=environ, check=True).stdout
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_an_exported_value_arrives_as_it_is(shell: str, docker: dict[str, str]) -> None:
+    value = f"{ODD}\n!"
     command = commands.exec_in("abc", ExecOptions(command="env", env=(f"VALUE={value}",)))
     text = "\n".join((*command.uses, command.line()))
-    argv = ["busybox", "sh", "-c", text] if shell == "busybox" else [shell, "-c", text]
-    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(argv, capture_output=True, text=True, env=environ, check=True)
-    assert done.stdout == f"{value}|exec|--env|VALUE|abc|env|"
+    assert called(shell, "-c", text, environ=docker) == f"{value}|exec|--env|VALUE|abc|env|"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_value_that_would_steer_the_shell_arrives_as_it_is(shell: str, docker: dict[str, str]) -> None:
+    env = (f"path={ODD}", f"PATH={ODD}", f"VALUE={ODD}")
+    command = commands.exec_in("abc", ExecOptions(command="env", env=env))
+    told = called(shell, "-c", "\n".join((*command.uses, command.line())), environ=docker)
+    assert told == f"{ODD}|exec|--env|VALUE|--env-file|/dev/fd/3|abc|env|path={ODD}\nPATH={ODD}\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_command_in_a_private_file_has_its_stdin_and_is_gone_at_once(
+    shell: str, docker: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "docker").write_text(f"{DOCKER}cat; ls {tmp_path}/private\n")
+    path = f"{tmp_path}/private/it's here"
+    env = (f"path={ODD}", f"VALUE={ODD}")
+    kept = commands.kept(path, commands.exec_in("abc", ExecOptions(command="env", env=env, interactive=True)))
+    called(shell, "-c", "\n".join((*kept.uses, kept.line())), environ=docker)
+    assert Path(path).stat().st_mode & 0o777 == 0o600
+    told = called(shell, "-c", commands.from_file(path).line(), environ=docker, stdin="typed")
+    options = "exec|--interactive|--tty|--env|VALUE|--env-file|/dev/fd/3|abc|env"
+    assert told == f"{ODD}|{options}|path={ODD}\ntyped"
 
 
 def test_detached_ones_are_kept_and_interactive_ones_have_a_terminal() -> None:
@@ -325,6 +376,19 @@ def test_an_interactive_one_is_on_the_first_chosen_host() -> None:
     found = launch_here(PretendFleet([host]), made, select(made, (), ["web-2"]), ExecOptions(command="sh"), "me")
     assert found.host == "web-2"
     assert found.command.words[:4] == ("docker", "run", "--rm", "--interactive")
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_values_for_an_interactive_one_wait_in_a_private_file(reuse: bool) -> None:
+    host, made = serving("web-1"), config()
+    options = ExecOptions(command="sh", reuse=reuse, env=("TOKEN=s3cret", "PATH=/s3cret"))
+    found = launch_here(PretendFleet([host]), made, select(made, (), ["web-1"]), options, "me")
+    program, path = found.command.line().split()
+    assert program == "sh"
+    assert "s3cret" in host.files[path]
+    assert f"docker {'exec' if reuse else 'run --rm'} --interactive --tty" in host.files[path]
+    forgotten(PretendFleet([host]), found)
+    assert path not in host.files
 
 
 def test_ssh_is_told_what_deploy_yml_says(tmp_path: Path) -> None:

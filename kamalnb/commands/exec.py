@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..config.model import Role
 from ..errors import UsageError
 from ..plan import VERSION
-from ..shell import Command, Word
-from . import app
+from ..shell import Command, Secret, Word, quote
+from . import app, server
 
 LABEL = "kamalnb.exec"
 """Marks one-off containers; its value is the service."""
@@ -34,8 +34,17 @@ _NOT_TWICE = frozenset(
 )
 """Options of a role that a one-off container beside it must not have, or has no use for."""
 
-# k_with KEY=VALUE... -- WORD...: the values are in no process list, since docker takes them from its own environment.
-WITH = 'k_with() { while [ "$1" != -- ]; do export "${1?}"; shift; done; shift; "$@"; }'
+# k_with FILE KEY=VALUE... -- WORD...: the values are in no process list, since docker takes them from its own
+# environment, and FILE (lines for --env-file) from its descriptor 3.
+WITH = """\
+k_with() {
+  k_file=$1; shift
+  while [ "$1" != -- ]; do export "${1?}"; shift; done; shift
+  [ -n "$k_file" ] || { "$@"; return; }
+  "$@" 3<<K_ENV
+$k_file
+K_ENV
+}"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +61,7 @@ class ExecOptions:
     interactive: bool = False
     tty: bool = True
     detach: bool = False
-    env: tuple[str, ...] = ()
+    env: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.version is not None and not VERSION.fullmatch(self.version):
@@ -64,6 +73,10 @@ class ExecOptions:
             raise UsageError(f"--env={wrong.partition('=')[0]} names no value. Write --env=KEY=VALUE.")
         if any("\0" in word for word in (*self.words, *self.env)):
             raise UsageError("A word with a NUL character cannot be passed to a program.")
+        broken = next((word for word in self.env if {"\n", "\r"} & set(word) and not _may_be_exported(word)), None)
+        if broken is not None:
+            key = broken.partition("=")[0]
+            raise UsageError(f"The value of --env={key} has several lines: give it a name like {key.upper()}_TEXT.")
 
     @cached_property
     def words(self) -> tuple[str, ...]:
@@ -97,36 +110,48 @@ def name_of(role: Role, run_id: str) -> str:
 def run(one: OneOff, options: ExecOptions) -> Command:
     """The command in a new container, which is gone when it ends (kept when it was detached, for its log)."""
     role = one.role
-    exported, inline = _split(options)
     words: tuple[Word, ...] = (
-        *(("k_with", *exported, "--") if exported else ()),
         *("docker", "run", "--detach" if options.detach else "--rm", *_terminal(options)),
         *("--name", one.name, "--no-healthcheck", "--label", f"{LABEL}={role.service}"),
         # Kamal's images bear the service label, and containers inherit it.
         *("--label", "service=", "--label", "role=", "--label", "traefik.enable=false"),
         *("--env-file", one.env_file, "--env", f"KAMAL_VERSION={one.version}"),
         *app.each("--env", (f"{key}={value}" for key, value in role.env_on(one.host).clear.items())),
-        *app.each("--env", inline),
+        *_env(options),
         *app.logging(role),
         *app.each("--volume", role.volumes),
         *app.options(role, without=_NOT_TWICE),
         one.reference,
         *options.words,
     )
-    return _command(words, exported)
+    return _command(words, options)
 
 
 def exec_in(container_id: str, options: ExecOptions) -> Command:
     """The command in a container that runs."""
-    exported, inline = _split(options)
     words: tuple[Word, ...] = (
-        *(("k_with", *exported, "--") if exported else ()),
         *("docker", "exec", *(("--detach",) if options.detach else ()), *_terminal(options)),
-        *app.each("--env", inline),
+        *_env(options),
         container_id,
         *options.words,
     )
-    return _command(words, exported)
+    return _command(words, options)
+
+
+def kept(path: str, command: Command) -> Command:
+    """Writes ``command`` to a private file: what has a terminal is called by words, which anybody on the host sees."""
+    text = "\n".join((f"rm -f -- {quote(path)}", *command.uses, command.line()))
+    return server.write_file(path, Secret(f"{text}\n"), "command file")
+
+
+def from_file(path: str) -> Command:
+    """What ``kept`` wrote. The file is gone as soon as it runs: the shell has it open."""
+    return Command(name="execute", words=("sh", path), limit=float("inf"))
+
+
+def forget(path: str) -> Command:
+    """Takes away what ``kept`` wrote, where it never ran."""
+    return Command(name="remove command file", words=("rm", "-f", "--", path))
 
 
 def remove(name: str) -> Command:
@@ -153,8 +178,12 @@ def end_with_lock(name: str, lock: str, run_id: str) -> Command:
     return Command(name="watch the lock", words=("k_end_with_lock", name, lock, run_id), uses=(END_WITH_LOCK,))
 
 
-def _command(words: tuple[Word, ...], exported: tuple[str, ...]) -> Command:
-    return Command(name="execute", words=words, uses=(WITH,) if exported else (), limit=float("inf"))
+def _command(words: tuple[Word, ...], options: ExecOptions) -> Command:
+    if not options.env:
+        return Command(name="execute", words=words, limit=float("inf"))
+    exported, filed = _split(options)
+    given = (Secret("\n".join(filed)), *map(Secret, exported))
+    return Command(name="execute", words=("k_with", *given, "--", *words), uses=(WITH,), limit=float("inf"))
 
 
 def _terminal(options: ExecOptions) -> tuple[str, ...]:
@@ -163,15 +192,17 @@ def _terminal(options: ExecOptions) -> tuple[str, ...]:
     return ("--interactive", "--tty") if options.tty else ("--interactive",)
 
 
-def _split(options: ExecOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """``KEY=VALUE`` words to export before docker is called, and what follows ``--env``."""
-    exported = tuple(word for word in options.env if not options.interactive and _may_be_exported(word))
-    return exported, tuple(_inline(options, exported))
+def _env(options: ExecOptions) -> Iterator[str]:
+    """The options by which docker finds what ``k_with`` gives it."""
+    exported, filed = _split(options)
+    yield from app.each("--env", (word.partition("=")[0] for word in exported))  # type: ignore[misc]
+    yield from ("--env-file", "/dev/fd/3") if filed else ()
 
 
-def _inline(options: ExecOptions, exported: tuple[str, ...]) -> Iterator[str]:
-    for word in options.env:
-        yield word.partition("=")[0] if word in exported else word
+def _split(options: ExecOptions) -> tuple[list[str], list[str]]:
+    """``KEY=VALUE`` words that are exported before docker is called, and those for a file."""
+    exported = [word for word in options.env if _may_be_exported(word)]
+    return exported, [word for word in options.env if word not in exported]
 
 
 def _may_be_exported(word: str) -> bool:

@@ -56,15 +56,19 @@ class Running(Looking):
     def exec_here(self, command: str, **options: Any) -> int:
         """Runs ``command`` with this terminal on the first chosen host. Its exit code."""
         from ..commands.exec import ExecOptions
-        from ..executing import launch_here
+        from ..executing import forgotten, launch_here
         from ..ssh import terminal
 
         project = self._project()
-        executor = self._executor(project)
+        executor, ssh = self._executor(project), project.config.ssh
+        options_ = ExecOptions(command=command, interactive=True, **options)
         try:
-            options_ = ExecOptions(command=command, interactive=True, **options)
             launch = launch_here(executor, project.config, self._select(project.config), options_, project.performer())
+            executor.close()  # a person may sit there for hours
+            line = launch.command.line()
+            code = terminal.run(terminal.interactive_argv(launch.host, line, ssh, project.root, tty=options_.tty))
+            if code == terminal.NOT_THERE:
+                forgotten(executor, launch)
+            return code
         finally:
             executor.close()
-        line, ssh = launch.command.line(), project.config.ssh
-        return terminal.run(terminal.interactive_argv(launch.host, line, ssh, project.root, tty=options_.tty))

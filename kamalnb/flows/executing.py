@@ -5,7 +5,7 @@ No I/O here. The command itself is not part of the flow: it prints as it runs, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..commands import app, exec, server
 from ..commands.exec import ExecOptions, OneOff
@@ -43,6 +43,8 @@ class Launch:
     what: str
     command: Command
     over: Command | None = None
+    forget: Command | None = None
+    """Takes away what was written for the command, where it could not be run at all."""
 
 
 def prepared(asked: Asked) -> Flow[Launch]:
@@ -54,10 +56,10 @@ def prepared(asked: Asked) -> Flow[Launch]:
     if asked.options.reuse:
         launch = _reusing(asked, mine)
         yield from do(_audit(asked, directory, launch.version, asked.role.name))
-        return launch
+        return (yield from _private(asked, directory, launch))
     one = _one_off(asked, directory, mine)
     yield from do(server.touch_env_file(one.env_file), _audit(asked, directory, one.version, ""))
-    return Launch(
+    launch = Launch(
         host=asked.host,
         role=asked.role.name,
         version=one.version,
@@ -66,6 +68,7 @@ def prepared(asked: Asked) -> Flow[Launch]:
         command=exec.run(one, asked.options),
         over=None if asked.options.detach else exec.remove(one.name),
     )
+    return (yield from _private(asked, directory, launch))
 
 
 def explained(launch: Launch, options: ExecOptions, result: Result, printed: str) -> str:
@@ -85,6 +88,15 @@ def explained(launch: Launch, options: ExecOptions, result: Result, printed: str
         why = last.removeprefix("docker: ").removeprefix("Error response from daemon: ").rstrip(".")
         return f"Docker did not start a container of {launch.what}: {why}."
     return f"it ended with exit code {result.exited}."
+
+
+def _private(asked: Asked, directory: str, launch: Launch) -> Flow[Launch]:
+    """A terminal leaves no stdin to send a script on, so values of ``--env`` wait for it in a file of their own."""
+    if not (asked.options.interactive and asked.options.env):
+        return launch
+    path = f"{directory}/exec-{asked.run_id}"
+    yield from do(exec.kept(path, launch.command))
+    return replace(launch, command=exec.from_file(path), forget=exec.forget(path))
 
 
 def _reusing(asked: Asked, running: list[Container]) -> Launch:

@@ -20,6 +20,10 @@ from .target import Target
 _PLAIN = frozenset('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_=+.,:/@%^~#(){}[]<>|&;*?$"')
 
 
+NOT_THERE = 255
+"""How ``ssh`` ends when it did not get there, or lost its connection."""
+
+
 def interactive_argv(host: str, line: str, ssh: Ssh, directory: Path, *, tty: bool = True) -> tuple[str, ...]:
     """The words that run ``line`` (as a POSIX shell reads it) on ``host`` with this terminal, or with our stdin.
 

@@ -70,6 +70,11 @@ def one_off(**more: object) -> OneOff:
     return OneOff(**{**values, **more})
 
 
+def flat(word: str) -> str:
+    """On one line: ``--env`` refuses others for some names."""
+    return word.replace("\n", " ").replace("\r", " ")
+
+
 def ask(**more: object) -> ExecOptions:
     return ExecOptions(**{"command": "true", **more})
 
@@ -136,7 +141,7 @@ _AROUND = (
     Place("registry to log in to", lambda w: login(w), lambda w: w or "r"),
     Place("exec's command", lambda w: exec.exec_in("c", ask(command=shlex.join(["x", w])))),
     Place("exec's container", lambda w: exec.exec_in(w, ask())),
-    Place("exec's env", lambda w: exec.exec_in("c", ask(env=(f"Xy={w}",), interactive=True)), lambda w: f"Xy={w}"),
+    Place("exec's env", lambda w: exec.exec_in("c", ask(env=(f"xy={flat(w)}",))), lambda w: f"xy={flat(w)}"),
     Place("exec's exported env", lambda w: exec.exec_in("c", ask(env=(f"XY={w}",))), lambda w: "XY"),
     Place("one-off's image", lambda w: exec.run(one_off(reference=w), ask())),
     Place("one-off's env file", lambda w: exec.run(one_off(env_file=w), ask())),

@@ -25,6 +25,7 @@ BODY = """
     logs) cat "$STUB/log" 2>/dev/null ;;
     ps) cat "$STUB/ps" 2>/dev/null ;;
     login) cat >>"$STUB/stdin" ;;
+    exec) case $* in *--env-file*) tr '\\n' '\\0' <&3 >>"$STUB/argv" ;; esac ;;
   esac
 """
 PROGRAM = f"#!/bin/sh{BODY}exit 0\n"

@@ -5,31 +5,20 @@ Every secret is a canary. The one place where it may be found is the env file on
 
 from __future__ import annotations
 
-import base64
 import copy
-import io
 import json
 import pickle
-import shlex
-import traceback
-import urllib.parse
 from collections.abc import Iterator
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from canaries import canary, encodings, needles, raised, seen_of, sung
 
 from kamalnb.config.shown import as_mapping, as_text
-from kamalnb.console.choice import Style
-from kamalnb.console.dry import DryRun
-from kamalnb.console.jsonlines import JsonLines
-from kamalnb.console.plain import PlainLines
-from kamalnb.console.summary import summary
 from kamalnb.errors import ConfigError
 from kamalnb.fleet import Fleet
-from kamalnb.report import Report
 from kamalnb.script import Script
 from kamalnb.shell import Command, Secret
 from kamalnb.testing import PretendHost
@@ -47,7 +36,7 @@ NAMES = (
     "FROM_DOT_ENV",
     "KAMALNB_SSH_KEY",
 )
-SECRETS = {name: f"c4n4ry '{number}' \"{name.lower()}\" $x\\é/+&?" for number, name in enumerate(NAMES)}
+SECRETS = {name: canary(number, name) for number, name in enumerate(NAMES)}
 FILE = """
 service: app
 image: app
@@ -61,29 +50,12 @@ ssh: {key_data: [KEY_DATA]}
 """
 
 
-def encodings(secret: str) -> Iterator[str]:
-    """How a secret may look where it leaks: as it is, and as five writers spell it."""
-    yield secret
-    data = secret.encode()
-    for shift in range(3):  # base64 of it in the middle of something else
-        coded = base64.b64encode(b"x" * shift + data).decode()
-        yield coded[4 * bool(shift) : len(coded) - 4]
-    yield urllib.parse.quote(secret)
-    yield urllib.parse.quote_plus(secret)
-    yield shlex.quote(secret)
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield repr(secret)[1:-1]
-    yield "c4n4ry"  # its beginning, cut off anywhere
-
-
-NEEDLES = tuple(dict.fromkeys(form for secret in SECRETS.values() for form in encodings(secret)))
+NEEDLES = needles(SECRETS.values())
 
 
 def found_in(text: str) -> str:
     """Where a canary sings, with what is around it; empty where none does."""
-    at = next((text.find(needle) for needle in NEEDLES if needle in text), -1)
-    return text[max(0, at - 160) : at + 80] if at >= 0 else ""
+    return sung(text, NEEDLES)
 
 
 class Spied(PretendFleet):
@@ -118,24 +90,7 @@ class Stage:
     def deployed(self, version: str = "v1", **how: Any) -> str:
         """Everything that anybody could see of a deploy."""
         rollout = self.fleet.deploy(version, **how)
-        out, dry, lines = io.StringIO(), io.StringIO(), io.StringIO()
-        shows = (
-            PlainLines(out, Style(verbose=True), datetime(2026, 1, 1)),
-            DryRun(dry, Style(verbose=True), False),
-            JsonLines(lines),
-        )
-        report, seen = Report(), []
-        for event in rollout:
-            report = report.after(event)
-            seen += [repr(event), str(event), json.dumps(event.as_dict(), default=str)]
-            for show in shows:
-                show.show(event, report)
-        for show in shows:
-            show.leave(report)
-            show.close(report)
-        seen += [out.getvalue(), dry.getvalue(), lines.getvalue(), summary(report), repr(report), repr(rollout)]
-        seen += list(raised(rollout.wait))
-        return "\n".join([*seen, *self.left()])
+        return "\n".join([seen_of(rollout, __file__), *self.left()])
 
     def left(self) -> Iterator[str]:
         """What lies on the host and what ran there, env files apart; and the objects at hand."""
@@ -145,25 +100,6 @@ class Stage:
             yield f"{command} {command!r} {command.details}"
         for container in self.host.containers.values():
             yield repr(container)
-
-
-def raised(call: Any) -> Iterator[str]:
-    """Every way to see what ``call`` raises: text, repr, tracebacks, and IPython's with the values of all variables."""
-    from IPython.core.ultratb import VerboseTB
-
-    try:
-        call()
-    except BaseException as error:
-        yield str(error) + repr(error) + "".join(traceback.format_exception(error))
-        below = error.__traceback__
-        while below is not None and below.tb_frame.f_code.co_filename == __file__:
-            below = below.tb_next  # the tests know the canaries: their own frames say nothing
-        if below is not None:
-            yield VerboseTB(theme_name="nocolor", include_vars=True).text(type(error), error, below)
-        with_cause = error
-        while with_cause is not None:
-            yield repr(vars(with_cause))
-            with_cause = with_cause.__cause__ or with_cause.__context__  # type: ignore[assignment]
 
 
 @cache
@@ -191,6 +127,7 @@ def test_the_canaries_are_where_they_belong_or_the_sweep_proves_nothing(tmp_path
     for name in NAMES:
         for form in encodings(SECRETS[name]):
             assert found_in(f"some {form} text"), form
+            assert sung(f"some {form} text", needles([SECRETS[name]])[:-1]), form
 
 
 def test_no_secret_is_seen_of_a_deploy_wherever_it_fails(tmp_path: Path) -> None:
@@ -251,7 +188,7 @@ def test_a_secret_that_cannot_be_read_shows_none_of_the_others(tmp_path: Path, m
     )
     with pytest.raises(ConfigError, match=missing):
         fleet.deploy("v1").wait()
-    for text in raised(lambda: fleet.deploy("v1").wait()):
+    for text in raised(lambda: fleet.deploy("v1").wait(), __file__):
         assert not found_in(text)
 
 
@@ -262,7 +199,7 @@ def test_a_secret_that_docker_cannot_take_is_refused_unseen(tmp_path: Path, text
     fleet = Fleet(
         config_file=tmp_path / "config" / "deploy.yml", environ=environ, connect=lambda project: stage.executor
     )
-    seen = "\n".join(raised(lambda: fleet.deploy("v1").wait()))
+    seen = "\n".join(raised(lambda: fleet.deploy("v1").wait(), __file__))
     assert "secret/DATABASE_URL" in seen
     assert stage.host.files == {}
     assert not found_in(seen)

@@ -5,6 +5,8 @@ Nothing here may do I/O.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import switch
 from .attempt import Attempt
 from .commands import proxy
@@ -12,7 +14,7 @@ from .cutover import Old
 from .errors import BootError, HostUnreachable, KamalnbError
 from .events import Fact, Phase
 from .flow import Flow, Pause, Run, Tell
-from .script import REFUSED, Script
+from .script import DIED, REFUSED, Script
 from .shell import Result
 from .traefik import Proxy
 
@@ -20,25 +22,32 @@ REATTACH = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Pauses in seconds before a lost host is met again, in the switch."""
 
 
+Lost = Callable[[str, str], KamalnbError]
+"""The error of a host's script whose end is not known: its beginning (“The host was lost”), and what goes on there."""
+
+
 def met_again(attempt: Attempt, steps: switch.Steps) -> Flow[tuple[Result, ...]]:
     """Runs the switch, and follows it again when the connection is lost."""
-    lost = BootError(
-        "The host was lost in the switch.",
-        serving=f"Either {attempt.plan.version} or {attempt.old_version or 'nothing'} serves there; "
-        "the host goes on by itself.",
-        hint="Look with invoke status, then run it again.",
-    )
+
+    def lost(why: str, goes_on: str) -> BootError:
+        either = f"Either {attempt.plan.version} or {attempt.old_version or 'nothing'} serves there"
+        hint = "Look with invoke status, then run it again."
+        return BootError(f"{why} in the switch.", serving=f"{either}{goes_on}.", hint=hint)
+
     return (yield from followed(steps.script, steps.phases, lost))
 
 
-def followed(script: Script, phases: tuple[tuple[int, Phase], ...], lost: KamalnbError) -> Flow[tuple[Result, ...]]:
+def followed(script: Script, phases: tuple[tuple[int, Phase], ...], lost: Lost) -> Flow[tuple[Result, ...]]:
     """Runs a detached script, and follows it again when the connection is lost: it is never started twice.
 
-    Raises ``lost`` where the host is not met again.
+    Raises ``lost`` where the host is not met again, and where its script was ended from outside.
     """
     for pause in (*REATTACH, None):
         try:
             results: tuple[Result, ...] = yield Run(script, phases)
+            if results and results[-1].exited == DIED:
+                # Whatever stands half done there, the next run goes on from what the host shows.
+                raise lost("The host's own script was killed, or the host restarted,", "")
             if results and results[-1].exited is not None:
                 return results
         except HostUnreachable:
@@ -46,7 +55,7 @@ def followed(script: Script, phases: tuple[tuple[int, Phase], ...], lost: Kamaln
         if pause is not None:
             yield Tell(Fact(kind="lost", text="the connection was lost; the host goes on by itself", warning=True))
             yield Pause(pause, "to meet the host again")
-    raise lost
+    raise lost("The host was lost", "; the host goes on by itself")
 
 
 def first_failure(script: Script, results: tuple[Result, ...]) -> tuple[int, Result] | None:

@@ -207,8 +207,9 @@ def _switched(attempt: Attempt) -> Flow[Booted]:
     number, result = failed
     if number < 0:
         raise BootError(
-            "This run does not hold the host's lock any more; the host refused to switch.", serving=attempt.as_before
-        )
+            "This run does not hold the host's lock any more; the host refused to switch.", serving=attempt.as_before,
+            hint="Look who does: invoke lock.status.",
+        )  # fmt: skip
     if steps.switched(number):
         raise BootError(
             f"{sentence(result)} The switch stands.",

@@ -8,7 +8,7 @@ shell function, so a script that was cut off on its way runs nothing at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .shell import Command, Result, quote
 
@@ -20,6 +20,9 @@ WORK = 8
 
 UNKEPT = 73
 """Exit code of a detached script that the host could not keep (no room): nothing of it ran."""
+
+DIED = 70
+"""Exit code of a detached script that ended without saying how: it was killed, or its host restarted."""
 
 CUT_OFF = "the connection ended before the host said how it went"
 
@@ -161,6 +164,8 @@ def _detached(body: str, journal: str, mark: str) -> str:
             'tail -n +1 -f "$k_d/err" >&2 & k_t2=$!',
             'while kill -0 "$(cat "$k_d/pid")" 2>/dev/null; do sleep 0.5; done',
             "sleep 1.5; kill $k_t1 $k_t2 2>/dev/null",
+            f"k_died='\\n{mark} end {DIED}\\n'",
+            f'grep -q "^{mark} end " "$k_d/out" || {{ printf "$k_died"; printf "$k_died" >&2; }}',
         )
     )
 
@@ -196,6 +201,7 @@ class Frames:
         self._err_frames: dict[int, str] = {}
         self._since = now()
         self._told: set[int] = set()
+        self._last_words = ""
         self.exited: int | None = None
         """The script's own exit code; None until its last line was read."""
 
@@ -209,7 +215,8 @@ class Frames:
             if mark is None:
                 continue
             if mark.number is None:
-                self.exited = mark.code
+                self.exited = mark.code if self.exited is None else self.exited
+                self._last_words = mark.content
                 continue
             before, self._since = self._since, self._now()
             self._out_frames[mark.number] = (mark.content, mark.code, self._since - before)
@@ -230,11 +237,15 @@ class Frames:
     def results(self) -> tuple[Result, ...]:
         """What is known now: the finished steps, then the one that was cut off, if any, with no exit code.
 
-        A script that its host refused (``REFUSED``, ``UNKEPT``) has one result that says so, for its first step.
+        A script that its host refused (``REFUSED``, ``UNKEPT``) has one result that says so, for its first step; one
+        that was ended from outside has ``DIED`` for the step at hand.
         """
         known = [self._result(number) for number in sorted(self._out_frames)]
         if self.exited is None and len(known) < len(self._commands):
             known.append(self._cut_off())
+        if self.exited == DIED:
+            said = self._last_words.strip("\n")
+            known.append(replace(self._cut_off(), exited=DIED, stdout=said, stderr="it was ended from outside"))
         if self.exited in (REFUSED, UNKEPT) and not known:
             known.append(refused(self._commands[0], self.exited))
         return tuple(known)

@@ -6,7 +6,7 @@ The commands are counted in a boot that goes well, never listed by hand. Request
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from boots import KAMAL_CORD, booted
@@ -16,6 +16,7 @@ from kamalnb.boot import boot
 from kamalnb.errors import HostUnreachable, KamalnbError
 from kamalnb.flow import Run
 from kamalnb.plan import BootPlan
+from kamalnb.script import DIED
 from kamalnb.shell import Result
 from kamalnb.testing import PretendHost, drive
 from kamalnb.testing.running import Running
@@ -35,6 +36,7 @@ FAULTS = {
     "lost before": "the connection breaks before the command began, and the script ends with it",
     "reply lost": "the script ran to its end; nothing from the command on is told",
     "late": "the connection breaks at the command; the script goes on beside all that the controller then does",
+    "killed there": "the host's script is killed before the command began; the controller lives, and is told",
     "twice": "the script with the command runs twice",
     "fails": "the command ends with 1, and does nothing",
 }
@@ -61,7 +63,7 @@ class Faulty:
             return self._ended(running)
         self._until(running, self.at - first + (self.fault == "killed after"))
         self._over = True
-        if running.done and self.fault in ("killed before", "lost before", "late"):
+        if running.done and self.fault in ("killed before", "killed there", "lost before", "late"):
             return self._ended(running)  # an undo that was not needed, or the steps after a failure
         return self._struck(run, running)
 
@@ -73,6 +75,9 @@ class Faulty:
             if run.script.journal is None:
                 running.task.kill()
             raise Killed
+        if self.fault == "killed there":
+            running.task.kill()
+            return (*cut[:-1], replace(cut[-1], exited=DIED)) if run.script.journal else cut
         if self.fault == "lost before" and run.script.journal is None:
             running.task.kill()
         if self.fault == "fails":

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kamalnb.script import CUT_OFF, REFUSED, Frames, Script, Section, mark_of, render
-from kamalnb.shell import Command, Result, look
+from kamalnb.script import CUT_OFF, DIED, REFUSED, Frames, Script, Section, mark_of, render
+from kamalnb.shell import Command, Raw, Result, look
 
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
 MARK = "m4rk"
@@ -299,6 +299,18 @@ def test_detached_script_undoes_by_itself(shell: str, tmp_path: Path) -> None:
     results = followed(script, shell, tmp_path)
     assert [(result.name, result.exited) for result in results] == [("fail", 5), ("undo", 0)]
     assert (tmp_path / "undone").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_detached_script_that_was_killed_is_told_apart_from_one_that_goes_on(shell: str, tmp_path: Path) -> None:
+    killed = Command(name="two", words=(Raw("echo half; kill -9 $$"),))
+    script = detached(tmp_path, sh("one", "echo 1"), killed, sh("three", "true"))
+    for _met_again in range(2):
+        results = followed(script, shell, tmp_path)
+        assert [(one.name, one.exited, one.stdout.strip()) for one in results] == [
+            ("one", 0, "1"),
+            ("two", DIED, "half"),
+        ]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -143,7 +143,7 @@ def test_host_that_never_comes_back_is_said() -> None:
     host = serving("v1").lose_connection("drain", times=99)
     sent(host, "example.com", "/", held=True)  # a WebSocket holds the drain to its limit
     error = error_of(host, stopped(change(replace(role(), drain_timeout=300.0))))
-    assert "The host goes on by itself." in str(error)
+    assert "the host goes on by itself." in str(error)
 
 
 def test_lock_of_another_run_changes_nothing() -> None:

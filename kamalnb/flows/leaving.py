@@ -133,11 +133,12 @@ def left(leaving: Leaving) -> Flow[None]:
     if leaving.running:
         # From here on the host finishes by itself: a person's stop would only hide the end.
         yield Enter(Phase.SWITCH)
-    lost = BootError(
-        "The host was lost while its containers were being stopped.",
-        serving="The host goes on by itself.",
-        hint="Look what runs there: invoke containers.",
-    )
+
+    def lost(why: str, goes_on: str) -> BootError:
+        what = "Some of them may still run, and serve"
+        hint = "Look what runs there: invoke containers. Then run the same command again."
+        return BootError(f"{why} while its containers were being stopped.", serving=f"{what}{goes_on}.", hint=hint)
+
     script = leaving.script
     results = yield from followed(script, leaving.phases, lost)
     yield from told_of(leaving.situation.proxy, leaving.routed, results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from . import switch, traefik
+from .aftermath import sentence
 from .attempt import Attempt
 from .commands import app, cord, server
 from .errors import BootError, CommandFailed, KamalnbError
@@ -25,7 +26,8 @@ def backed_out(attempt: Attempt, error: KamalnbError) -> Flow[BootError]:
         left = ""
     except KamalnbError as trouble:
         health, log, kept = (), (), ""
-        left = f"It could not be cleaned up ({trouble}); the next boot will."
+        why = sentence(trouble.result).rstrip(".") if isinstance(trouble, CommandFailed) else str(trouble).rstrip(".")
+        left = f"What was begun of {attempt.plan.container_name} is left there ({why}); the next boot clears it."
     if isinstance(error, CommandFailed) and error.result.name == "verify app":
         # In the dark Docker's own probes end at the cord; what the app answered is what our check printed.
         health = (*error.result.stdout.splitlines()[-5:], *health)

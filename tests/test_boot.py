@@ -549,6 +549,9 @@ def test_lost_lock_is_refused_by_the_host_and_nothing_is_changed(phase: str) -> 
     assert "lock" in str(error)
     assert phase == "switch" or host.did[did:] == []
     assert host.serving == "v1"
+    left = "What was begun of app-web-v2 is left there ("
+    assert error.serving.startswith(f"v1 serves, as before. {left}")
+    assert error.serving.endswith("ended with 76: this run does not hold the lock any more); the next boot clears it.")
 
 
 def _stolen_when_verified(host: PretendHost) -> Iterator[float]:

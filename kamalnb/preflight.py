@@ -83,6 +83,8 @@ def survey(config: Config, host: str, roles: tuple[Role, ...], now: float, *, wi
     )
     script = Script.of(*(question.command.failing_ok() for question in questions))
     results: tuple[Result, ...] = yield Run(script)
+    if results and results[-1].exited is None:
+        return Survey(host=host, checks=(_cut_off(host, results[-1]),))
     if not results or not results[0].ok:
         return Survey(host=host, checks=(_no_docker(host, results),))
     if len(results) < len(questions) or not all(result.ok for result in results):
@@ -132,7 +134,14 @@ def _free(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def _clock() -> Question[float]:
-    return Question(look("clock", "date", "+%s"), lambda text: float(text.strip() or "nan"))
+    return Question(look("clock", "date", "+%s"), float)
+
+
+def _cut_off(host: str, last: Result) -> Check:
+    """Nothing is known of the host then, least of all that its Docker is down."""
+    said = (last.stderr.strip().splitlines() or ["no answer"])[-1].strip("()")
+    sentence = f"“{last.name}” gave no exit status: {said}."
+    return Check(host=host, name="connection", verdict="failed", sentence=sentence, fix="Run it again.")
 
 
 def _no_docker(host: str, results: tuple[Result, ...]) -> Check:

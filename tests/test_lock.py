@@ -197,7 +197,12 @@ def test_only_the_primary_host_bears_kamals_directory(host: Host) -> None:
 
 
 def test_an_end_that_nobody_foresaw_is_not_taken_for_a_lock() -> None:
-    assert isinstance(lock.refusal("web-1", "", None), Unclear)
+    assert isinstance(lock.refusal("web-1", "", 7), Unclear)
+
+
+def test_a_session_that_was_lost_says_what_to_do() -> None:
+    told = lock.refusal("web-1", "held\n", None)
+    assert str(told) == "web-1 was lost, or took too long, before it said whether it gives its lock. Run it again."
 
 
 def test_a_host_without_room_for_a_lock_is_told_with_its_own_words() -> None:

@@ -8,6 +8,8 @@ import pytest
 from boots import config, kamal, serving
 
 from kamalnb.preflight import Survey, survey
+from kamalnb.script import Script
+from kamalnb.shell import look
 from kamalnb.testing import PretendHost, PretendTraefik, drive_on
 
 
@@ -66,7 +68,17 @@ def no_df(host: PretendHost) -> None:
     host.fail("disk", 1, "df: no such file system")
 
 
+def lost(host: PretendHost) -> None:
+    host.lose_connection("docker")
+
+
+def lost_later(host: PretendHost) -> None:
+    host.lose_connection("clock")
+
+
 WRONG = [
+    (lost, "connection", "failed", "Run it again."),
+    (lost_later, "connection", "failed", "Run it again."),
     (no_docker, "docker", "failed", "systemctl start docker"),
     (no_right, "docker", "failed", "usermod -aG docker"),
     (no_program, "docker", "failed", "Install Docker"),
@@ -91,6 +103,18 @@ def test_what_is_wrong_is_named_with_the_command_that_fixes_it(
     assert (check.name, check.verdict) == (name, verdict)
     assert fix in check.fix
     assert bool(found.failed) is (verdict == "failed")
+
+
+def test_a_host_that_does_not_tell_its_time_is_not_taken_for_one_that_is_right() -> None:
+    host, found = PretendHost(), config()
+
+    def mute(script: Script) -> Script:
+        (section,) = script.sections
+        steps = (look("clock", "true") if step.name == "clock" else step for step in section.steps)
+        return Script.of(*steps)
+
+    done = drive_on(host, survey(found, "web-1", found.roles, host.wall_clock()), alter=mute)
+    assert "the answer to “clock” cannot be understood" in str(done.error)
 
 
 def test_traefik_as_kamal_starts_it_is_a_warning() -> None:

@@ -182,6 +182,8 @@ def hold(config: Config, claim: Claim, *, primary: bool, lease: float = LEASE) -
 def refusal(host: str, printed: str, exited: int | None) -> LockHeld | CannotLock | Unclear:
     """What a session that was not given the lock says, as an error."""
     kind, _, rest = printed.strip().partition("\n")
+    if exited is None:
+        return CannotLock(f"{host} was lost, or took too long, before it said whether it gives its lock. Run it again.")
     if exited == HELD and kind == "ours":
         lines = rest.splitlines()
         holder = lines[1] if len(lines) > 1 else "another run"

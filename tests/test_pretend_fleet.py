@@ -34,6 +34,19 @@ def test_one_boot_after_the_other_up_and_down() -> None:
     assert {host.serving for host in hosts_of(fleet).hosts.values()} == {"v1"}
 
 
+def test_who_waits_for_a_rollout_that_has_ended_does_not_start_it_again() -> None:
+    fleet = pretend(1)
+    rollout = fleet.boot("v2")
+    assert len(list(rollout)) > 10
+    did = list(hosts_of(fleet).hosts["web-1"].did)
+    assert (rollout.wait().ok, list(rollout)) == (True, [])
+    assert hosts_of(fleet).hosts["web-1"].did == did
+    failed = pretend(1, fail={"web-1": "unreachable"}).boot("v2")
+    assert len(list(failed)) > 1
+    with pytest.raises(RolloutFailed):
+        failed.wait()
+
+
 BEFORE_ANYTHING = ["unreachable", "no docker", "disk full", "no traefik"]
 
 

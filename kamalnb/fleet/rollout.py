@@ -14,6 +14,8 @@ from ..runs import Stream
 class Rollout:
     """A run that is going on: iterate over its events, or ``wait``. ``report`` is always the state so far.
 
+    It runs once: who iterates again, or waits for what has ended, changes nothing any more.
+
     ``cancel`` may be called from anywhere: hosts before their switch undo, hosts past it finish.
     """
 
@@ -22,9 +24,13 @@ class Rollout:
         """What a person types to confirm it; "" where only its plan tells."""
         self._engine = engine
         self._stream = stream
+        self._begun = False
         self.report = Report()
 
     def __iter__(self) -> Iterator[Event]:
+        if self._begun:
+            return
+        self._begun = True
         stream = self._stream(self._engine)
         try:
             for event in stream:

@@ -55,7 +55,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "seed": ("", "The seed of an earlier run, to play its rounds again."),
     "thorough": (
         "",
-        "Also the long tests: soak, crash points, TLS, proxy reboots, notebooks on hosts, an older kernel.",
+        "Also the long tests: soak, crashes, faults, restarts, secrets, TLS, notebooks on real hosts, an older kernel.",
     ),
     "quick": ("", "Stop at the first failure."),
 }

@@ -1,7 +1,7 @@
 """``crashing.py FILE VERSION HOST NUMBER SIDE``: boots, and kills itself (-9) right before or after one remote command.
 
 Commands are counted as they are sent to the host, the lock's session among them. With NUMBER -1 it lives, and prints
-what it ran as JSON lines: [number, name].
+what it ran as JSON lines: [number, name, whether it is the first of its script].
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Crashing:
             die()
 
         def told(number: int, result: Result) -> None:
-            self._ran(first + number, result.name)
+            self._ran(first + number, result.name, number == 0)
             on_result(number, result)
 
         return self.inner.run(host, script, told, on_line, abort)
@@ -52,12 +52,12 @@ class Crashing:
         if self.side == "before" and number == self.number:
             die()
         hold = self.inner.hold(host, command, heartbeat)
-        self._ran(number, command.name)
+        self._ran(number, command.name, True)
         return hold
 
-    def _ran(self, number: int, name: str) -> None:
+    def _ran(self, number: int, name: str, first: bool) -> None:
         if self.number < 0:
-            print(json.dumps([number, name]), flush=True)
+            print(json.dumps([number, name, first]), flush=True)
         if number == self.number - (self.side == "before"):
             die()  # the one before has just ended: the host is about to begin this one
 

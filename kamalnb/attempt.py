@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from . import switch, traefik
 from .commands import app, cord, server
@@ -78,6 +79,21 @@ class Attempt:
             plan=self.plan, situation=self.situation, cutover=self.cutover, new=self.new, cord=self.cord, nonce=nonce
         )
 
+    def found_again(self, found: tuple[Container, ...]) -> Attempt:
+        """The same with the addresses of now: Traefik or dockerd may have restarted since the host was looked at.
+
+        Who served then stays who served; one that is gone keeps the addresses it had.
+        """
+        now = {one.id: one for one in found}
+        proxy = next((traefik.proxy(one) for one in found if one.name == "traefik" and one.running), None)
+        cutover = self.cutover
+        if cutover is not None:
+            cutover = replace(cutover, serving=tuple(_where_it_is(old, now) for old in cutover.serving))
+        return replace(
+            self, cutover=cutover, new=now.get(self.new.id, self.new) if self.new else None,
+            situation=replace(self.situation, proxy=proxy or self.situation.proxy),
+        )  # fmt: skip
+
     @property
     def own_labels(self) -> dict[str, str]:
         """What marks the container as this boot's."""
@@ -103,3 +119,9 @@ class Attempt:
         plan = self.plan
         path = server.audit_path(plan.role.service, plan.role.destination, self.directory)
         return server.audit(path, (plan.performer, plan.role.destination or "", plan.role.name), text)
+
+
+def _where_it_is(old: Old, now: Mapping[str, Container]) -> Old:
+    found = now.get(old.container.id, old.container)
+    moved = replace(old.container, pid=found.pid, networks=found.networks, gateways=found.gateways)
+    return replace(old, container=moved)

@@ -89,8 +89,7 @@ def _until_ready(attempt: Attempt) -> Flow[Attempt]:
     yield Enter(Phase.START)
     new = yield from _started(attempt)
     yield Enter(Phase.VERIFY)
-    new = yield from _verified(replace(attempt, new=new))
-    attempt = replace(attempt, new=new)
+    attempt = yield from _verified(replace(attempt, new=new))
     yield Enter(Phase.READY)
     steps = switch.before(attempt.stage)
     if steps:
@@ -167,14 +166,15 @@ def _again(attempt: Attempt, returned: Container) -> Flow[Container]:
     return (yield from ask(app.container(returned.id, example)))
 
 
-def _verified(attempt: Attempt) -> Flow[Container]:
-    """The app answers, listens where Traefik will ask, and shares a network with it."""
+def _verified(attempt: Attempt) -> Flow[Attempt]:
+    """The app answers, listens where Traefik will ask, and shares a network with it. Knows all addresses anew."""
     stage = attempt.stage
     new, port = stage.new, stage.cutover.port
     proxy.way(stage.traefik, new, stage.cutover, attempt.situation.host_tool)
     listening = app.listening(new.id, port)
-    results = yield from do(app.verify(new.id, attempt.plan.role), listening.command)
-    sockets = listening.read(results[-1].stdout)
+    again = app.those(("traefik", new.id, *(old.container.id for old in stage.cutover.serving)))
+    results = yield from do(app.verify(new.id, attempt.plan.role), listening.command, again.command)
+    sockets = listening.read(results[1].stdout)
     on_port = [socket for socket in sockets if socket.port == port]
     if not on_port:
         others = (
@@ -190,7 +190,7 @@ def _verified(attempt: Attempt) -> Flow[Container]:
             f"The app listens on port {port} of the loopback address only, where Traefik cannot reach it.",
             hint="Let it bind 0.0.0.0.",
         )
-    return new
+    return attempt.found_again(again.read(results[2].stdout))
 
 
 def _switched(attempt: Attempt) -> Flow[Booted]:

@@ -560,6 +560,26 @@ def _stolen_when_verified(host: PretendHost) -> Iterator[float]:
     host.files[host.path(".kamal/kamalnb-app.lock")] = "somebody-else"
 
 
+@pytest.mark.parametrize("direction", [UP, DOWN])
+def test_traefik_that_restarted_after_the_first_look_is_asked_at_its_new_address(direction: str) -> None:
+    host = before(direction)
+    host.time.spawn(_traefik_moves(host))
+    done = booted(host, "v3")
+    assert done.error is None
+    (switch,) = [script for script in done.scripts if script.journal is not None]
+    asking = [str(step) for step in switch.commands if step.name in ("wait for proxy", "wait until out", "drain")]
+    assert len(asking) >= 2
+    assert not any("172.17.0.2:" in line or "020011AC" in line for line in asking)
+    assert any("http://172.17.0.77:" in line for line in asking)
+    assert any("4D0011AC" in line for line in asking), "whose connections the drain counts"
+
+
+def _traefik_moves(host: PretendHost) -> Iterator[float]:
+    while "start container" not in host.did[-1:]:
+        yield 0.01
+    host.find("traefik").networks = {"bridge": "172.17.0.77"}
+
+
 BEFORE_THE_SWITCH = ["make cord", "start container", "verify app", "look at sockets"]
 
 

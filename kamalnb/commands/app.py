@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from .. import docker, sockets
 from ..config.model import Role
@@ -36,6 +37,12 @@ def container(identifier: str, example: str = "") -> Question[Container]:
         "look at container", "docker", "inspect", "--format", docker.CONTAINER_FORMAT, identifier, example=example
     )
     return Question(command, lambda text: docker.containers(text)[0])
+
+
+def those(identifiers: tuple[str, ...]) -> Question[tuple[Container, ...]]:
+    """These containers by id or name; what is gone is left out, and no failure."""
+    command = look("look again", "docker", "inspect", "--format", docker.CONTAINER_FORMAT, *identifiers)
+    return Question(replace(command, may_fail=True, quiet=True), docker.containers)
 
 
 def image(reference: str) -> Question[Image | None]:

@@ -82,11 +82,11 @@ def _fits(container: PretendContainer, text: str) -> bool:
 
 def _look(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
-    container = host.find(words[-1])
-    if container is None:
-        return 1, f"Error: No such object: {words[-1]}"
-    say(json.dumps(described(container, EPOCH)))
-    return 0
+    wanted = words[words.index("--format") + 2 :]
+    for container in filter(None, map(host.find, wanted)):
+        say(json.dumps(described(container, EPOCH)))
+    missing = [name for name in wanted if host.find(name) is None]
+    return (1, f"Error: No such object: {missing[0]}") if missing else 0
 
 
 def _image(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:

@@ -19,8 +19,8 @@ from kamalnb.console.plain import PlainLines
 from kamalnb.console.summary import summary
 from kamalnb.report import Report
 
-MARK = "c4n4ry"
-"""How each begins: found wherever it was cut off."""
+MARK = "c4n4ry-s1ngs"
+"""How each begins: found wherever it was cut off, and where one spelling is inside of another."""
 
 
 def canary(number: int, name: str) -> str:
@@ -46,7 +46,7 @@ def encodings(secret: str) -> Iterator[str]:
 
 def needles(secrets: Iterable[str]) -> tuple[str, ...]:
     """All that is looked for."""
-    return tuple(dict.fromkeys([*(form for secret in secrets for form in encodings(secret)), MARK]))
+    return tuple(dict.fromkeys(form for secret in (*secrets, MARK) for form in encodings(secret)))
 
 
 def sung(text: str, looked_for: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from ..config.model import Config
 from ..engine import Engine
 from ..errors import HostUnreachable
 from ..events import Event
+from ..flow import Cancelled
 from ..plan import Selection
 from ..preflight import Survey
 from ..rollout import Each, FleetFlow, Job, Outcome
@@ -41,9 +42,9 @@ def surveyed(
         roles = tuple(role.name for one, role in selection.pairs if one == host)
         if isinstance(outcome.error, HostUnreachable) and skip_unreachable:
             yield note(engine, f"{outcome.error} It is left out (--skip-unreachable).", warning=True)
-        elif outcome.error is not None:
+        elif outcome.error is not None and not isinstance(outcome.error, Cancelled):
             failures += refused(engine, host, roles, str(outcome.error), type(outcome.error).__name__)
-        else:
+        elif outcome.ok:
             for check in outcome.value.checks:
                 if check.verdict == "warning" and (traefik_needed or check.name != "traefik"):
                     yield note(engine, f"{host}: {check.sentence} {check.fix}", warning=True)
@@ -59,9 +60,11 @@ def surveyed(
 
 
 def _why(engine: Engine, failures: list[Event]) -> str:
+    if engine.cancelled:
+        return "cancelled."
     if failures:
         return f"{', '.join(sorted({event.host for event in failures}))} cannot be used."
-    return "cancelled." if engine.cancelled else "no host is left."
+    return "no host is left."
 
 
 def _jobs(config: Config, selection: Selection, with_images: bool) -> tuple[Job, ...]:

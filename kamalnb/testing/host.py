@@ -27,9 +27,18 @@ class Unexpected(AssertionError):
 class PretendHost:
     """One host. Everything of it may be looked at and changed by a test.
 
-    ``repository`` holds the images ``apps`` by tag; ``missing`` tags are not on the host and can be pulled,
-    ``unpullable`` ones not even that. ``all_apps`` replaces what every image does.
+    ``repository`` holds the images ``apps`` by tag.
     """
+
+    home = "/home/deploy"
+    docker_answers = True
+    unreachable = False
+    password: str | None = None
+    """What the registry takes; None: anything."""
+    free_kib = 50 * 1024 * 1024
+    memory = 4 * 1024**3
+    began = 1_767_225_600.0
+    clock: Callable[[], float] | None = None
 
     def __init__(
         self,
@@ -41,7 +50,6 @@ class PretendHost:
         pace: Callable[[float], None] | None = None,
     ) -> None:
         self.name = name
-        self.home = "/home/deploy"
         self.time = VirtualTime(pace)
         self.lock = threading.RLock()
         self.traefik = traefik or PretendTraefik()
@@ -54,15 +62,9 @@ class PretendHost:
         self.tools: tuple[str, ...] = ("curl",)
         self.networks = {"bridge": "172.17.0"}
         self.new_in: tuple[str, ...] = ("bridge",)
-        self.docker_answers = True
         self.docker = {"Version": "28.0.0", "ApiVersion": "1.48", "MinAPIVersion": "1.24"}
-        self.unreachable = False
-        self.password: str | None = None
-        """What the registry takes; None: anything."""
         self.logins: dict[str, str] = {}
         """Registries that Docker is logged in to, and as whom."""
-        self.free_kib = 50 * 1024 * 1024
-        self.memory = 4 * 1024**3
         self.failing: dict[str, list[tuple[int, str]]] = {}
         self.losing: dict[str, int] = {}
         self.did: list[str] = []
@@ -71,8 +73,6 @@ class PretendHost:
         self.detached: dict[str, Running] = {}
         self.scripts: list[Running] = []
         """Those that have not ended; a detached one outlives its connection."""
-        self.began = 1_767_225_600.0
-        self.clock: Callable[[], float] | None = None
         self._count = 0
         for tag, app in apps.items():
             self.add_image(tag, app)

@@ -7,6 +7,7 @@
     ├── LabError           this machine cannot do something the lab needs
     ├── LockHeld           somebody else is deploying: wait, or look at who
     │   └── StillAtWork    what an ended run left is not done yet: wait a moment
+    ├── CannotLock         a host has no room or no right for its lock file
     ├── HostUnreachable    SSH: name, TCP, host key, login
     ├── CommandFailed      a command on a host; holds its Result
     ├── HookFailed         a program of yours in .kamal/hooks; holds its last lines

@@ -175,7 +175,8 @@ def end_with_lock(name: str, lock: str, run_id: str) -> Command:
 
     A controller that died can end it no more, and nobody else may deploy while it works: it must not last for hours.
     """
-    return Command(name="watch the lock", words=("k_end_with_lock", name, lock, run_id), uses=(END_WITH_LOCK,))
+    words = ("k_end_with_lock", name, lock, run_id)
+    return Command(name="watch the lock", words=words, uses=(END_WITH_LOCK,), limit=1.0)
 
 
 def _command(words: tuple[Word, ...], options: ExecOptions) -> Command:

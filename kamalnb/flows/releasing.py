@@ -30,8 +30,9 @@ def released(place: OnHost, release: Release, version: str, reference: str) -> F
     watch = (exec.end_with_lock(one.name, *place.fence),) if place.fence else ()
     yield Tell(Fact(kind="release", text=f"release command: {release.cmd}"))
     audit = place.audit(f"Ran release command on app version {version}", role.name)
+    yield from do(audit, fence=place.fence)  # apart: the time limit is the release command's own
     try:
-        yield from do(audit, *watch, command, fence=place.fence)
+        yield from do(*watch, command, fence=place.fence)
     except CommandFailed as error:
         yield from do(exec.remove(one.name).failing_ok(), fence=place.fence)
         raise BootError(

@@ -5,15 +5,16 @@ Nothing here may do I/O.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from . import switch
 from .attempt import Attempt
-from .commands import proxy
+from .commands import proxy, server
 from .cutover import Old
 from .errors import BootError, HostUnreachable, KamalnbError
 from .events import Fact, Phase
-from .flow import Flow, Pause, Run, Tell
+from .flow import Flow, Pause, Run, Tell, do
 from .script import DIED, REFUSED, Script
 from .shell import Result
 from .traefik import Proxy
@@ -56,6 +57,12 @@ def followed(script: Script, phases: tuple[tuple[int, Phase], ...], lost: Lost) 
             yield Tell(Fact(kind="lost", text="the connection was lost; the host goes on by itself", warning=True))
             yield Pause(pause, "to meet the host again")
     raise lost("The host was lost", "; the host goes on by itself")
+
+
+def tidied(run_directory: str, fence: tuple[str, str] | None) -> Flow[None]:
+    """Takes away the journals of what has ended on the host. Where that cannot be, the next run does it."""
+    with contextlib.suppress(KamalnbError):
+        yield from do(server.tidy_runs(f"{run_directory}/runs"), fence=fence)
 
 
 def first_failure(script: Script, results: tuple[Result, ...]) -> tuple[int, Result] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from . import switch
-from .aftermath import first_failure, met_again, sentence, told
+from .aftermath import first_failure, met_again, sentence, tidied, told
 from .attempt import Attempt
 from .commands import app, cord, leftovers, proxy, server
 from .cutover import Situation, decide
@@ -105,6 +105,7 @@ def _pulled(attempt: Attempt) -> Flow[Attempt]:
         yield from do(app.pull(plan.reference), fence=plan.fence)
     except CommandFailed as error:
         said = error.result.stderr.strip().splitlines()[-1:] or ["no answer"]
+        yield from tidied(attempt.directory, plan.fence)
         raise BootError(
             f"The image {plan.reference} is not on this host and cannot be pulled: {said[0]}.",
             serving=attempt.as_before,

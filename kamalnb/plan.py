@@ -99,6 +99,8 @@ class Plan:
     left_out: tuple[tuple[str, str], ...] = ()
     """Hosts that are not touched, and why."""
     notes: tuple[str, ...] = field(default=())
+    passed: tuple[BootPlan, ...] = ()
+    """What needs no boot: it serves as it should already."""
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -9,10 +9,11 @@ from typing import Any
 from .boot import Booted, boot
 from .commands import app, server
 from .config.model import Config
-from .errors import KamalnbError
+from .errors import CommandFailed, KamalnbError
 from .events import Fact
 from .flow import Flow, Pause, Tell, do
 from .plan import BootPlan, Plan
+from .script import REFUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,20 @@ def rollout(
     return tuple(outcomes)
 
 
+def finishing(plan: Plan) -> FleetFlow:
+    """The end alone, where nothing is left to be booted."""
+    yield from _tagged(plan)
+    return ()
+
+
 def _tagged(plan: Plan) -> Generator[FleetEffect, Any, None]:
-    """``latest`` on every host, last of all (Kamal 55dd2f49). The new version serves: a failure is a warning."""
-    jobs = tuple(Job(host, "", _tag(plan, plan.on(host))) for host in plan.hosts)
+    """``latest`` on every host, last of all (Kamal 55dd2f49). The new version serves: a failure is a warning.
+
+    Also where there was nothing to boot: a run that died there may have got as far as that, and left its journal.
+    """
+    boots = (*plan.boots, *plan.passed)
+    hosts = tuple(dict.fromkeys((*plan.hosts, *(boot.host for boot in plan.passed))))
+    jobs = tuple(Job(host, "", _tag(plan, tuple(boot for boot in boots if boot.host == host))) for host in hosts)
     outcomes: tuple[Outcome, ...] = yield Each(jobs)
     for outcome in outcomes:
         if outcome.error is not None:
@@ -120,8 +132,13 @@ def _tag(plan: Plan, boots: tuple[BootPlan, ...]) -> Flow[None]:
     steps = [server.audit(path, (plan.performer, config.destination or ""), text)]
     if reference != latest:
         steps.append(app.tag(reference, latest))
-    steps.append(server.tidy_runs(f"{config.run_directory}/runs"))
-    yield from do(*steps, fence=boots[0].fence)
+    runs = f"{config.run_directory}/runs"
+    try:
+        yield from do(server.tidy_runs(runs), *steps, fence=boots[0].fence)
+    except CommandFailed as error:
+        if error.result.exited == REFUSED:  # the lock went with its session; what is this run's own goes all the same
+            yield from do(server.forget(tuple(f"{runs}/{boot.nonce}" for boot in boots)))
+        raise
 
 
-__all__ = ["Begin", "Booted", "Done", "Each", "FleetFlow", "Job", "Local", "Outcome", "rollout"]
+__all__ = ["Begin", "Booted", "Done", "Each", "FleetFlow", "Job", "Local", "Outcome", "finishing", "rollout"]

@@ -162,7 +162,8 @@ def _detached(body: str, journal: str, mark: str) -> str:
             '[ -e "$k_d/out" ] || k_unkept',
             'tail -n +1 -f "$k_d/out" & k_t1=$!',
             'tail -n +1 -f "$k_d/err" >&2 & k_t2=$!',
-            'while kill -0 "$(cat "$k_d/pid")" 2>/dev/null; do sleep 0.5; done',
+            # A journal that was taken away tells no process: “none” is one for no shell, “” is one for busybox.
+            'while k_p=$(cat "$k_d/pid" 2>/dev/null); kill -0 "${k_p:-none}" 2>/dev/null; do sleep 0.5; done',
             "sleep 1.5; kill $k_t1 $k_t2 2>/dev/null",
             f"k_died='\\n{mark} end {DIED}\\n'",
             f'grep -q "^{mark} end " "$k_d/out" || {{ printf "$k_died"; printf "$k_died" >&2; }}',

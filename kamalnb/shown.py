@@ -24,6 +24,8 @@ class Shown:
     containers: tuple[Container, ...] = ()
     images: tuple[Image, ...] = ()
     cords: Mapping[str, str] = field(default_factory=dict)
+    journals: int = 0
+    """Those of scripts that have ended: a run that died left them."""
 
     def of(self, role: Role) -> tuple[Container, ...]:
         """The containers of ``role``, in any state."""
@@ -54,14 +56,17 @@ class Shown:
 
 def look(config: Config, host: str) -> Flow[Shown]:
     """Asks one host everything that the ways back are decided from, in one round trip; changes nothing."""
-    home, tool, containers, images, cords = yield from ask_all(
+    home, tool, containers, images, cords, journals = yield from ask_all(
         server.home(),
         server.tool(),
         app.census(config.service),
         app.images(config.repository),
         cord.all_of(config.run_directory),
+        server.ended(f"{config.run_directory}/runs"),
     )
-    return Shown(host=host, home=home, host_tool=tool, containers=containers, images=images, cords=cords)
+    return Shown(
+        host=host, home=home, host_tool=tool, containers=containers, images=images, cords=cords, journals=journals
+    )
 
 
 def _same(tag: str, reference: str) -> bool:

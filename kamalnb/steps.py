@@ -100,8 +100,9 @@ def without_done(made: Plan, found: Sequence[Step]) -> Plan:
     done = {(step.host, step.role) for step in found if step.way == NOTHING}
     boots = tuple(boot for boot in made.boots if (boot.host, boot.role.name) not in done)
     hosts = {boot.host for boot in boots}
+    passed = tuple(boot for boot in made.boots if (boot.host, boot.role.name) in done)
     kept = (tuple(host for host in batch if host in hosts) for batch in made.batches)
-    return replace(made, boots=boots, batches=tuple(batch for batch in kept if batch))
+    return replace(made, boots=boots, passed=passed, batches=tuple(batch for batch in kept if batch))
 
 
 def plan_id(config: Config, file_digest: str, version: str, found: Sequence[Step]) -> str:

@@ -346,7 +346,7 @@ def test_missing_image_that_cannot_be_pulled_changes_nothing() -> None:
     error = failed(booted(host, "v9"))
     assert "cannot be pulled" in error.why
     assert "manifest unknown" in error.why
-    assert host.did[did:] == ["pull image"]
+    assert host.did[did:] == ["pull image", "tidy up"]
 
 
 @pytest.mark.parametrize("direction", [UP, DOWN])

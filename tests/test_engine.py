@@ -82,7 +82,7 @@ def test_every_host_boots_and_latest_moves_last() -> None:
         assert host.serving == "v2"
         assert host.running == ["v2"]
         assert f"{REPOSITORY}:latest" in host.images
-        assert host.did[-2:] == ["tag image", "tidy up"]
+        assert host.did[-3:] == ["tidy up", "audit", "tag image"]
         assert host.did.index("tag image") > host.did.index("stop container")
     last_boot = max(number for number, event in enumerate(found) if isinstance(event, events.HostBooted))
     first_tag = min(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kamalnb.commands import audit, bootstrap, env_files, images, leftovers, stats
+from kamalnb.commands import app, audit, bootstrap, env_files, images, leftovers, server, stats
 from kamalnb.shell import Command, Secret
 
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
@@ -135,14 +135,58 @@ def test_only_old_logs_are_found(there: Host) -> None:
     assert nowhere.read(there.said(nowhere.command)) == ()
 
 
-def test_journals_of_today_and_of_what_still_runs_stay(there: Host) -> None:
-    for name, days, pid in (("old", 3, "999999999"), ("new", 0, "999999999"), ("alive", 3, str(os.getpid()))):
-        directory = there.path / "runs" / name
-        directory.mkdir(parents=True)
-        (directory / "pid").write_text(f"{pid}\n")
-        os.utime(directory, (time.time() - days * 86400,) * 2)
-    there.said(leftovers.old_runs(str(there.path)))
-    assert sorted(one.name for one in (there.path / "runs").iterdir()) == ["alive", "new"]
+def journals(there: Host) -> Path:
+    """Two that have ended, one whose script runs, one that is being made, one whose maker died before it began."""
+    runs = there.path / "runs"
+    pids = {"ended": "999999999", "mine": "999999999", "alive": str(os.getpid()), "made": "", "stillborn": ""}
+    for name, pid in pids.items():
+        (runs / name).mkdir(parents=True)
+        (runs / name / "pid").write_text(f"{pid}\n" if pid else "")
+    os.utime(runs / "stillborn", (time.time() - 300,) * 2)
+    return runs
+
+
+def test_journals_of_what_has_ended_go_and_those_of_what_runs_or_begins_stay(there: Host) -> None:
+    runs = journals(there)
+    there.said(server.tidy_runs(str(runs)))
+    assert sorted(one.name for one in runs.iterdir()) == ["alive", "made"]
+
+
+def test_run_forgets_its_own_journals_alone_and_none_that_still_runs(there: Host) -> None:
+    runs = journals(there)
+    there.said(server.forget((str(runs / "mine"), str(runs / "alive"), str(runs / "never"))))
+    assert sorted(one.name for one in runs.iterdir()) == ["alive", "ended", "made", "stillborn"]
+
+
+def test_journals_that_ended_are_counted(there: Host) -> None:
+    nowhere, question = server.ended(str(there.path / "nowhere")), server.ended(str(journals(there)))
+    assert nowhere.read(there.said(nowhere.command)) == 0
+    assert question.read(there.said(question.command)) == 4
+    running = server.switching(str(there.path / "runs"))
+    assert running.read(there.said(running.command)) == 1
+
+
+# -- names ----------------------------------------------------------------------------------------------------------
+
+DOCKER = """d=$HOME/names; mkdir -p "$d"
+case "$1" in
+  inspect) cat "$d/$6" 2>/dev/null ;;
+  rename) [ ! -e "$d/$3" ] || exit 1
+    for n in "$d"/*; do [ "$(cat "$n")" != "$2" ] || { mv "$n" "$d/$3"; exit 0; }; done; exit 1 ;;
+esac"""
+
+
+@pytest.mark.parametrize("holder", ["other", "", "mine"])
+def test_container_gets_its_name_and_who_has_it_steps_aside(there: Host, holder: str) -> None:
+    there.program("docker", DOCKER.replace("$HOME", str(there.path)))
+    names = there.path / "names"
+    names.mkdir()
+    (names / "app").write_text(holder) if holder else None
+    (names / "app_replaced_0").write_text("mine") if holder != "mine" else None
+    there.said(app.named("mine", "app", "app_replaced_1"))
+    there.said(app.named("mine", "app", "app_replaced_1"))
+    found = {one.name: one.read_text() for one in names.iterdir()}
+    assert found == {"app": "mine", **({"app_replaced_1": "other"} if holder == "other" else {})}
 
 
 # -- images, audit --------------------------------------------------------------------------------------------------

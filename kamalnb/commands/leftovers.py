@@ -1,4 +1,4 @@
-"""Commands about what boots leave behind: stopped containers, kept logs, journals. Nothing here may do I/O."""
+"""Commands about what boots leave behind: stopped containers, kept logs. Nothing here may do I/O."""
 
 from __future__ import annotations
 
@@ -17,16 +17,6 @@ k_prune() {
 
 OLD_LOGS = """\
 k_old_logs() { [ ! -d "$1" ] || find "$1" -type f -name '*.log' -mtime "+$2"; }"""
-
-# A journal of a day ago has been met again or never will be; one that still runs stays.
-OLD_RUNS = """\
-k_old_runs() {
-  for k_d in "$1"/*/; do
-    [ -d "$k_d" ] || continue
-    kill -0 "$(cat "${k_d}pid" 2>/dev/null)" 2>/dev/null && continue
-    [ -z "$(find "$k_d" -prune -mtime +0)" ] || { rm -rf -- "$k_d" && echo "removed $k_d"; }
-  done
-}"""
 
 
 def prune(identifiers: tuple[str, ...]) -> Command:
@@ -62,9 +52,4 @@ def remove_directories(paths: tuple[str, ...]) -> Command:
     return Command(name="remove cords", words=("rm", "-rf", "--", *paths))
 
 
-def old_runs(directory: str) -> Command:
-    """Removes the journals of yesterday and before."""
-    return Command(name="tidy old runs", words=("k_old_runs", f"{directory}/runs"), uses=(OLD_RUNS,), may_fail=True)
-
-
-ALL = (PRUNE, OLD_LOGS, OLD_RUNS)
+ALL = (PRUNE, OLD_LOGS)

@@ -46,22 +46,47 @@ def audit_path(service: str, destination: str | None, run_directory: str) -> str
     return f"{run_directory}/{'-'.join(filter(None, (service, destination)))}-audit.log"
 
 
+# A journal without a process is one that is being made at this moment, for another role of the run; or its maker died.
+RUNS = """\
+k_runs() { k_p=$(cat "$1/pid" 2>/dev/null); kill -0 "${k_p:-none}" 2>/dev/null; }
+k_tidy() {
+  for k_d in "$1"/*/; do
+    if [ ! -d "$k_d" ] || k_runs "$k_d"; then continue; fi
+    [ -n "$k_p" ] || [ -z "$(find "$k_d" -prune -mmin -1)" ] || continue
+    rm -rf -- "$k_d"
+  done
+}
+k_forget() { for k_d in "$@"; do k_runs "$k_d" || rm -rf -- "$k_d"; done; }
+k_count() {
+  k_n=0
+  for k_d in "$2"/*/; do
+    [ -d "$k_d" ] || continue
+    if k_runs "$k_d"; then k_s='running'; else k_s='ended'; fi
+    [ $k_s != "$1" ] || k_n=$((k_n + 1))
+  done
+  echo "$k_n"
+}"""
+
+
 def tidy_runs(directory: str) -> Command:
-    """Removes the journals of switches that have ended, those of dead controllers too."""
-    script = (
-        'k_tidy() { for k_d in "$1"/*/; do [ -d "$k_d" ] || continue; '
-        'kill -0 "$(cat "${k_d}pid" 2>/dev/null)" 2>/dev/null || rm -rf -- "$k_d"; done; }'
-    )
-    return Command(name="tidy up", words=("k_tidy", directory), uses=(script,), may_fail=True)
+    """Removes the journals of scripts that have ended, those of dead controllers too. Under the lock: nobody else's
+    script would be met again."""
+    return Command(name="tidy up", words=("k_tidy", directory), uses=(RUNS,), may_fail=True)
+
+
+def forget(journals: tuple[str, ...]) -> Command:
+    """Removes a run's own journals, which only that run would meet again: it needs no lock for it."""
+    return Command(name="forget journals", words=("k_forget", *journals), uses=(RUNS,), may_fail=True)
+
+
+def ended(directory: str) -> Question[int]:
+    """How many journals of scripts that have ended lie there."""
+    return Question(look("look for journals", "k_count", "ended", directory, uses=(RUNS,), example="0"), int)
 
 
 def switching(directory: str) -> Question[int]:
     """How many switches the host is finishing by itself now."""
-    script = (
-        'k_switching() { k_n=0; for k_d in "$1"/*/; do [ -d "$k_d" ] || continue; '
-        'if kill -0 "$(cat "${k_d}pid" 2>/dev/null)" 2>/dev/null; then k_n=$((k_n + 1)); fi; done; echo "$k_n"; }'
-    )
-    return Question(look("look at switches", "k_switching", directory, uses=(script,), example="0"), int)
+    return Question(look("look at switches", "k_count", "running", directory, uses=(RUNS,), example="0"), int)
 
 
 def env_text(values: dict[str, Secret]) -> Secret:

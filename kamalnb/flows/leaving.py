@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..aftermath import first_failure, followed, sentence, told_of
-from ..commands import app, cord, host, proxy, server
+from ..aftermath import first_failure, followed, sentence, tidied, told_of
+from ..commands import app, cord, host, proxy
 from ..cutover import Old, Situation, port_of, version_of
 from ..docker import Container
 from ..errors import BootError
 from ..events import Fact, Phase
-from ..flow import Enter, Flow, Tell, do
+from ..flow import Enter, Flow, Tell
 from ..script import REFUSED, Script, Section
 from ..shell import Command, Result
 from .change import Change
@@ -142,10 +142,10 @@ def left(leaving: Leaving) -> Flow[None]:
     script = leaving.script
     results = yield from followed(script, leaving.phases, lost)
     yield from told_of(leaving.situation.proxy, leaving.routed, results)
+    yield from tidied(leaving.directory, leaving.change.fence)
     failed = first_failure(script, results)
     if failed is not None:
         raise explained(leaving, *failed)
-    yield from do(server.tidy_runs(f"{leaving.directory}/runs"), fence=leaving.change.fence)
 
 
 def explained(leaving: Leaving, number: int, result: Result) -> BootError:

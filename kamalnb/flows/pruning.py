@@ -136,7 +136,7 @@ class _Litter:
         """The commands that take it away."""
         steps = [leftovers.remove_directories(cords)] if cords else []
         steps += [leftovers.remove_files(logs)] if logs else []
-        return [*steps, leftovers.old_runs(self.directory)]
+        return [*steps, server.tidy_runs(f"{self.directory}/runs")]
 
 
 def _tried(what: str, flow: Flow[Done], best_effort: bool) -> Flow[Done]:

@@ -169,7 +169,7 @@ def _files_removed(change: OnHost) -> Flow[str]:
     audit = server.audit_path(config.service, config.destination, directory)
     steps = [env_files.delete(path_of(config, role)) for role in config.roles]
     steps += [leftovers.remove_directories(loose)] if loose else []
-    steps += [leftovers.old_runs(directory), leftovers.remove_files((audit,))]
+    steps += [server.tidy_runs(f"{directory}/runs"), leftovers.remove_files((audit,))]
     yield from do(*steps, fence=change.fence)
     return "env files, cords and the audit log: removed."
 

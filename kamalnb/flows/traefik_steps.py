@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..aftermath import tidied
 from ..commands import traefik_reboot
 from ..commands.traefik_reboot import Thing
 from ..errors import BootError, CommandFailed
@@ -31,6 +32,7 @@ def detached(work: Proxying, *steps: Command) -> Flow[Result]:
             f"The connection to {work.host} was lost while Traefik changed; the host finishes that by itself.",
             hint="Look in a minute: invoke traefik.details.",
         )
+    yield from tidied(work.run_directory, work.fence)
     return results[-1]
 
 

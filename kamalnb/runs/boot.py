@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING
 from .. import events, wording
 from ..commands.lock import Claim
 from ..engine import Engine
-from ..errors import KamalnbError, UsageError
+from ..errors import KamalnbError, LockHeld, UsageError
 from ..events import Event
 from ..plan import Plan, Selection, Version, is_told_by_images, plan, resolve_version
 from ..preflight import Survey
-from ..rollout import FleetFlow, Outcome, rollout
+from ..rollout import FleetFlow, Outcome, finishing, rollout
 from ..steps import (
     NOTHING,
     Origin,
@@ -94,6 +95,18 @@ class BootRun:
                 yield from self._changed(engine, planned)
         except KamalnbError as error:
             yield finished(engine, False, f"Nothing was changed: {error}", error.exit_code)
+
+    litter = False
+    """Whether a host has something that an ended run left there."""
+
+    def _nothing_to_do(self, engine: Engine, planned: Planned) -> Stream:
+        """What a run that died left there is taken away all the same; where somebody else deploys, they do it."""
+        if self.litter and not self.how.dry_run:
+            claim, hosts = self._claim(planned), self._hosts(planned)
+            with contextlib.suppress(LockHeld), holding.Holding(engine, self.project, claim, hosts, self.how) as held:
+                yield from held.taken()
+                yield from engine.drive(finishing(_fenced(planned.made, held.fence)))
+        yield finished(engine, True, f"{planned.made.version} serves everywhere already; nothing to do.")
 
     def planned(self, engine: Engine) -> Generator[Event, None, Planned | None]:
         """Looks at every host and says what would be done; None, and the run finished, where it must not begin."""
@@ -278,7 +291,8 @@ class BootRun:
 
 
 def _fenced(made: Plan, fence: tuple[str, str]) -> Plan:
-    return replace(made, boots=tuple(replace(boot, fence=fence) for boot in made.boots))
+    fenced = tuple(replace(boot, fence=fence) for boot in made.boots)
+    return replace(made, boots=fenced, passed=tuple(replace(boot, fence=fence) for boot in made.passed))
 
 
 __all__ = ["BootRun", "EnvFiles", "Planned", "UsageError"]

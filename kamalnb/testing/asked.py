@@ -64,16 +64,9 @@ def _unperson(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     return 0
 
 
-def _switching(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
-    yield TAKES
-    say(str(sum(not running.done for running in host.detached.values())))
-    return 0
-
-
 PLAYERS = {
     "k_servers": _servers,
     "k_lock": _lock,
     "k_person": _person,
     "k_unperson": _unperson,
-    "k_switching": _switching,
 }

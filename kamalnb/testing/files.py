@@ -122,6 +122,28 @@ def _true(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
 PLAYERS = {
     "pwd": _home,
     "k_tool": _tool,
+def _tidy(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    for journal in host.journals(words[1]):
+        del host.detached[journal]
+    return 0
+
+
+def _forget(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    for journal in host.journals():
+        if host.path(journal) in map(host.path, words[1:]):
+            del host.detached[journal]
+    return 0
+
+
+def _counted(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    running = sum(not one.done for one in host.detached.values())
+    say(str(len(host.journals(words[2])) if words[1] == "ended" else running))
+    return 0
+
+
     "k_dark": _dark,
     "k_lit": _lit,
     "k_tie": _tie,
@@ -134,5 +156,7 @@ PLAYERS = {
     "k_disk": _disk,
     "date": _clock,
     "true": _true,
-    "k_tidy": _true,
+    "k_tidy": _tidy,
+    "k_forget": _forget,
+    "k_count": _counted,
 }

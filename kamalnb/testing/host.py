@@ -186,6 +186,11 @@ class PretendHost:
             self.detached[script.journal] = running
         return running
 
+    def journals(self, directory: str = "") -> list[str]:
+        """The journals (in ``directory``) of scripts that have ended."""
+        ended = [journal for journal, running in self.detached.items() if running.done]
+        return [one for one in ended if not directory or self.path(one).startswith(f"{self.path(directory)}/")]
+
     def at_work(self, lock: str) -> str:
         """The run whose script holds the work file beside ``lock``; empty where none does."""
         fences = (one.script.fence for one in self.scripts if one.at_work)

@@ -160,7 +160,6 @@ PLAYERS = {
     "k_untag": _untag,
     "k_prune": _prune,
     "k_old_logs": _old_logs,
-    "k_old_runs": _nothing,
     "k_env": _env,
     "k_env_gone": _env_gone,
     "k_audit_tail": _audit_tail,

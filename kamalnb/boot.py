@@ -18,6 +18,7 @@ from .docker import Container
 from .errors import BootError, CommandFailed, KamalnbError, Unclear
 from .events import Fact, Phase
 from .flow import Enter, Flow, Tell, ask, ask_all, do
+from .naming import named
 from .plan import BootPlan
 from .shell import Command
 from .shown import Shown
@@ -104,8 +105,8 @@ def _pulled(attempt: Attempt) -> Flow[Attempt]:
     try:
         yield from do(app.pull(plan.reference), fence=plan.fence)
     except CommandFailed as error:
-        said = error.result.stderr.strip().splitlines()[-1:] or ["no answer"]
         yield from tidied(attempt.directory, plan.fence)
+        said = error.result.stderr.strip().splitlines()[-1:] or ["no answer"]
         raise BootError(
             f"The image {plan.reference} is not on this host and cannot be pulled: {said[0]}.",
             serving=attempt.as_before,
@@ -257,9 +258,10 @@ def without_proxy(attempt: Attempt) -> Flow[Booted]:
         if first and olds:
             yield from do(Command(name="start old container", words=("docker", "start", *olds)), fence=plan.fence)
         raise failure from error
-    if olds and not first:
+    last = (*((stop,) if olds and not first else ()), *named(new, plan.role, plan.nonce))
+    if last:
         yield Enter(Phase.STOP)
-        results = yield from do(stop, fence=plan.fence)
+        results = yield from do(*last, fence=plan.fence)
         yield from told(attempt, results)
     yield Enter(Phase.DONE)
     return Booted(version=plan.version, replaced=attempt.old_version, container=new.id)

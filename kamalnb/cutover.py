@@ -24,9 +24,13 @@ class Direction(StrEnum):
     DOWN = "down"
 
 
+CUT = ("cut", "dark")
+"""States of a cord that lets nobody in; ``dark`` is that of a container to which no switch ever went."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """What one host shows of one role. ``cords`` maps cord directories to ``tied``, ``cut`` or ``empty``."""
+    """What one host shows of one role. ``cords`` maps cord directories to ``tied``, one of ``CUT``, or ``empty``."""
 
     home: str
     containers: tuple[Container, ...] = ()
@@ -214,7 +218,7 @@ def olds(role: Role, situation: Situation) -> tuple[tuple[Old, ...], tuple[Old, 
         if old.container.routable:
             serves = height(old) == top
         else:  # broken: with nothing better there, the newest one counts as serving, since it may recover
-            serves = not routable and old.container.created == newest and situation.cords.get(old.cord or "") != "cut"
+            serves = not routable and old.container.created == newest and situation.cords.get(old.cord or "") not in CUT
         (serving if serves or (old.cord is None and not _torn_off(old, role)) else leftovers).append(old)
     return tuple(serving), tuple(leftovers)
 

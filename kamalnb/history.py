@@ -33,8 +33,14 @@ def current(role: Role, situation: Situation) -> Container | None:
     serving, _ = olds(role, situation)
     if serving:
         return max(serving, key=_rank).container
-    ever = [c for c in situation.containers if moment(c.started) > NEVER and not _never_well(c, role, situation)]
+    started = [c for c in situation.containers if moment(c.started) > NEVER and not dark(c, role, situation.cords)]
+    ever = [c for c in started if not _never_well(c, role, situation)]
     return max(ever, key=lambda c: moment(c.started), default=None)
+
+
+def dark(container: Container, role: Role, cords: Mapping[str, str]) -> bool:
+    """Whether no switch ever went to it: a boot that did not get so far left it."""
+    return cords.get(cord_of(container, role, Situation(home="", cords=cords)) or "") == "dark"
 
 
 def moment(text: str) -> float:
@@ -47,15 +53,19 @@ def _rank(old: Old) -> tuple[bool, int, float]:
 
 
 def _served(container: Container, now: Container, role: Role, situation: Situation) -> bool:
-    """Whether it served before ``now``.
+    """Whether it served before ``now``. One to which no switch ever went did not, whatever became of it since.
 
     One that runs beside ``now``, is younger and never ended is what a broken-off boot left in the dark. One that was
     brought back started later, but was made earlier; one that a person started again had ended before.
     """
+    if dark(container, role, situation.cords):
+        return False
     if container.running and now.running:
         made_later = moment(container.created) > moment(now.created)
         first_run = moment(container.finished) == NEVER and not container.restarts
         return not (first_run and made_later and moment(container.started) > moment(now.started))
+    if not role.traefik and now.running and moment(container.started) > moment(now.started):
+        return False  # it came and went while ``now`` worked on: its boot never got as far as to stop that one
     return moment(container.started) > NEVER and not _never_well(container, role, situation)
 
 

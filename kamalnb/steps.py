@@ -10,6 +10,7 @@ from . import traefik
 from .config.model import Config, Role
 from .cutover import belongs, version_of
 from .docker import Container
+from .naming import misnamed
 from .plan import BootPlan, Plan, Survey
 from .shell import Secret
 
@@ -99,8 +100,8 @@ def without_done(made: Plan, found: Sequence[Step]) -> Plan:
     """``made`` without the boots that have nothing to do, and without the batches that are empty then."""
     done = {(step.host, step.role) for step in found if step.way == NOTHING}
     boots = tuple(boot for boot in made.boots if (boot.host, boot.role.name) not in done)
-    hosts = {boot.host for boot in boots}
     passed = tuple(boot for boot in made.boots if (boot.host, boot.role.name) in done)
+    hosts = {boot.host for boot in boots}
     kept = (tuple(host for host in batch if host in hosts) for batch in made.batches)
     return replace(made, boots=boots, passed=passed, batches=tuple(batch for batch in kept if batch))
 
@@ -172,6 +173,7 @@ def _serves_already(boot: BootPlan, containers: Sequence[Container]) -> bool:
         now is not None
         and alive == [now]
         and now.restarts == 0
+        and not misnamed(now, boot.role)
         and version_of(now, boot.role) == boot.version
         and now.labels.get(CONFIG_LABEL) == dict(boot.marks).get(CONFIG_LABEL)
     )

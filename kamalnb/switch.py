@@ -9,6 +9,7 @@ from .config.model import Role
 from .cutover import CutOver, Direction, Old, Situation, port_of
 from .docker import Container
 from .events import Phase
+from .naming import named
 from .plan import BootPlan
 from .script import Script, Section
 from .shell import Command, Result
@@ -84,7 +85,7 @@ def before(stage: Stage) -> tuple[Command, ...]:
 def script(stage: Stage, directory: str) -> Steps:
     """Guard, switch, acknowledge, soak, commit, drain, stop: detached, so that nothing of it needs the controller."""
     sections = _up(stage) if stage.cutover.direction is Direction.UP else _down(stage)
-    sections += _drained_and_stopped(stage)
+    sections += _drained_and_stopped(stage, named(stage.new, stage.role, stage.plan.nonce))
     numbered = Script(sections=sections, journal=f"{directory}/runs/{stage.plan.nonce}", fence=stage.plan.fence)
     return Steps(script=numbered, phases=_phases(numbered, stage.cutover), standing=_standing(numbered))
 
@@ -157,7 +158,7 @@ def _up(stage: Stage) -> tuple[Section, ...]:
     soak = app.alive(stage.new.id, stage.role.min_healthy)
     undo = (*_cut(mine), *_out(stage, mine)) if stage.cord else ()
     guard = app.alive(stage.new.id, 0.0, "any", name=GUARD)
-    switch = Section(steps=(guard, *tie, *_acknowledged(stage), soak), undo=undo)
+    switch = Section(steps=(guard, *_noted(stage), *tie, *_acknowledged(stage), soak), undo=undo)
     olds = stage.cuttable
     if not olds:
         return (switch,)
@@ -171,7 +172,14 @@ def _down(stage: Stage) -> tuple[Section, ...]:
     cut = (*(step for old in olds for step in _cut(old)), *(step for old in olds for step in _out(stage, old)))
     soak = app.alive(stage.new.id, stage.role.min_healthy)
     undo = tuple(step for old in olds for step in _tied_again(stage, old))
-    return (Section(steps=(serves(stage),)), Section(steps=(*cut, soak), undo=undo))
+    return (Section(steps=(serves(stage),)), Section(steps=(*_noted(stage), *cut, soak), undo=undo))
+
+
+def _noted(stage: Stage) -> tuple[Command, ...]:
+    """From here on both have served: before the switch, so that no death leaves one that did and is not known to."""
+    cords = (stage.cord, *(old.cord for old in stage.cuttable if old.container.routable))
+    known = tuple(path for path in cords if path)
+    return (cord.served(*known),) if known else ()
 
 
 def serves(stage: Stage) -> Command:
@@ -215,16 +223,19 @@ def _drained(stage: Stage, old: Old) -> list[Command]:
     return [proxy.drain(old, stage.role, port_of(stage.role, old.container), stage.traefik)]
 
 
-def _drained_and_stopped(stage: Stage) -> tuple[Section, ...]:
-    """A new one that dies while the old one drains gives way to it once more; only then the old one is stopped."""
+def _drained_and_stopped(stage: Stage, named: tuple[Command, ...]) -> tuple[Section, ...]:
+    """A new one that dies while the old one drains gives way to it once more; only then the old one is stopped.
+
+    And only then the new one is given its name, where an old container serves again.
+    """
     olds = stage.cutover.serving
     if not olds:
-        return ()
+        return (Section(steps=named),) if named else ()
     drained = [step for old in olds for step in _drained(stage, old)]
     undo = tuple(step for old in stage.cuttable for step in _tied_again(stage, old))
     well = app.alive(stage.new.id, 0.0, name=STILL_WELL)
     stop = app.stop(_ids(olds), stage.role.stop_wait_time)
-    return (Section(steps=(*drained, well), undo=undo), Section(steps=(stop,)))
+    return (Section(steps=(*drained, well), undo=undo), Section(steps=(stop, *named)))
 
 
 def _ids(olds: tuple[Old, ...]) -> tuple[str, ...]:

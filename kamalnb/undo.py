@@ -8,9 +8,12 @@ from . import switch, traefik
 from .aftermath import sentence
 from .attempt import Attempt
 from .commands import app, cord, server
+from .cutover import version_of
+from .docker import Container
 from .errors import BootError, CommandFailed, KamalnbError
 from .events import Phase
 from .flow import Cancelled, Enter, Flow, ask, do
+from .naming import named
 from .plan import BootPlan
 from .shell import Command
 
@@ -59,6 +62,7 @@ def _removed(attempt: Attempt) -> Flow[tuple[tuple[str, ...], tuple[str, ...], s
     if back is not None:
         steps.append(app.rename(back.id, plan.container_name))
     steps += [
+        *_names(attempt, found, {plan.container_name} if back is not None else set()),
         server.tidy_runs(f"{attempt.directory}/runs"),
         attempt.audit(f"Failed to boot app version {plan.version}"),
     ]
@@ -84,6 +88,7 @@ def _put_back(attempt: Attempt) -> Flow[tuple[tuple[str, ...], tuple[str, ...], 
         if not returned.running:
             steps.append(app.stop((mine.id,), plan.role.stop_wait_time, "stop it again"))
     steps += [
+        *_names(attempt, found, set()),
         server.tidy_runs(f"{attempt.directory}/runs"),
         attempt.audit(f"Failed to return to app version {plan.version}"),
     ]
@@ -91,6 +96,17 @@ def _put_back(attempt: Attempt) -> Flow[tuple[tuple[str, ...], tuple[str, ...], 
     keeping = next((result for result in results if result.name == "keep log"), None)
     health = tuple(filter(None, mine.health_log)) if mine else ()
     return health[-5:], tuple(keeping.stdout.splitlines()) if keeping else (), kept if keeping and keeping.ok else ""
+
+
+def _names(attempt: Attempt, found: tuple[Container, ...], given: set[str]) -> list[Command]:
+    """What serves on has its own name; those ``given`` back already are left out."""
+    role, serving = attempt.plan.role, {old.container.id for old in attempt.olds if old.container.routable}
+    return [
+        step
+        for one in found
+        if one.id in serving and role.container_name(version_of(one, role)) not in given
+        for step in named(one, role, attempt.plan.nonce)
+    ]
 
 
 def explained(error: KamalnbError, plan: BootPlan) -> tuple[str, str]:

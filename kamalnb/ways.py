@@ -10,6 +10,7 @@ from . import history
 from .commands import app
 from .config.model import Role
 from .cutover import (
+    CUT,
     CutOver,
     Direction,
     Old,
@@ -25,7 +26,9 @@ from .cutover import (
 )
 from .docker import Container
 from .errors import BootError, KamalnbError, UsageError
+from .naming import misnamed
 from .shown import Shown
+from .steps import CONFIG_LABEL
 
 
 class Way(StrEnum):
@@ -100,9 +103,10 @@ def way_back(host: str, role: Role, version: str, situation: Situation) -> WayBa
     serves = next((c for c in mine if c.id in on_top), None)
     if serves is not None:
         alone = not any(c.running and c.id != serves.id for c in situation.containers)
-        return replace(found, way=Way.NOTHING if alone else Way.FINISH, container=serves)
+        well = alone and not misnamed(serves, role)
+        return replace(found, way=Way.NOTHING if well else Way.FINISH, container=serves)
     reasons = []
-    for container in mine:
+    for container in _alike(mine, role, situation):
         try:
             fits(role, situation, container)
         except KamalnbError as error:
@@ -173,12 +177,12 @@ def fits(role: Role, situation: Situation, container: Container) -> CutOver | No
     if not container.running and container.status != "exited":
         raise BootError(f"{name} is {container.status}.")
     tied = situation.cords.get(cord_of(container, role, situation) or "")
-    if container.running and tied != "cut" and not container.routable:
+    if container.running and tied not in CUT and not container.routable:
         raise BootError(f"{name} runs but is not well.")
     if not role.traefik:
         return None
     found = returning(role, situation, container)
-    if tied not in ("tied", "cut") and not (container.routable and found.direction is Direction.DOWN):
+    if tied not in ("tied", *CUT) and not (container.routable and found.direction is Direction.DOWN):
         raise BootError(f"the cord of {name} is gone.")
     return found
 
@@ -199,6 +203,17 @@ def _booted(found: WayBack, role: Role, situation: Situation) -> WayBack:
             why, hint = (error.why, error.hint) if isinstance(error, BootError) else (str(error), "")
             return replace(found, way=Way.REFUSED, reason=why, hint=hint)
     return replace(found, way=Way.PULL if situation.image is None else Way.BOOT)
+
+
+def _alike(found: Sequence[Container], role: Role, situation: Situation) -> list[Container]:
+    """Those of one version that are as the one of them that served last: one that stepped aside for a newer image, or
+    for other settings, is not what people go back to."""
+    last = next((c for c in found if not history.dark(c, role, situation.cords)), found[0] if found else None)
+    return [c for c in found if last and _made_from(c) == _made_from(last)]
+
+
+def _made_from(container: Container) -> tuple[str, str | None]:
+    return container.image_id, container.labels.get(CONFIG_LABEL)
 
 
 def _handiest(container: Container) -> tuple[bool, bool, float]:

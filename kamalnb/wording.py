@@ -183,15 +183,23 @@ def closing(
     not_begun: int,
     took: float,
     stopped: bool = False,
+    versions: Mapping[str, str] | None = None,
 ) -> str:
-    """The closing line of a boot. ``booted`` maps hosts to what served before, ``failed`` names roles on hosts."""
+    """The closing line of a boot. ``booted`` maps hosts to what served before, ``failed`` names roles on hosts.
+
+    ``versions`` tells what serves by host, where hosts go to different ones and ``version`` is none of them.
+    """
     if stopped and not booted:
         return f"stopped after {seconds(took)}: {version} serves nowhere."
     parts = []
     if booted:
-        before = sorted({short(old) for old in booted.values() if old and old != version})
+        now = versions or dict.fromkeys(booted, version)
+        before = sorted({short(old) for host, old in booted.items() if old and old != now[host]})
         instead = f" instead of {', '.join(before)}" if before else ""
-        parts.append(f"{version} serves on {some(tuple(booted), 'hosts')}{instead}")
+        each = (
+            (one, tuple(host for host in booted if now[host] == one)) for one in dict.fromkeys(map(now.get, booted))
+        )
+        parts.append(", ".join(f"{one} serves on {some(hosts, 'hosts')}" for one, hosts in each) + instead)
     if failed:
         parts.append(
             f"{version} did not boot: {some(failed, 'boots')} failed"

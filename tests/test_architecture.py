@@ -14,7 +14,7 @@ FILES = sorted(path for path in HOUSE.rglob("*.py") if "images" not in path.rela
 
 PURE = {"errors", "shell", "docker", "traefik", "sockets", "cutover", "switch", "boot", "plan", "rollout", "events"}
 PURE |= {"attempt", "undo", "aftermath", "flow", "script", "preflight", "executor", "wording", "exits"}
-PURE |= {"tables", "report", "steps", "shown", "history", "ways", "candidates", "live"}
+PURE |= {"tables", "report", "steps", "shown", "history", "ways", "candidates", "live", "naming"}
 PURE_FOLDERS = {"commands", "config", "reads", "flows"}
 NO_IO = {
     *(

@@ -414,13 +414,16 @@ def test_cords_move_and_stay_where_they_are_when_asked_twice(stub: Host) -> None
         return stub.run("k_cords", str(stub.path / "cords")).stdout.strip()
 
     for function, expected in [
-        ("k_dark", "cut"),
+        ("k_dark", "dark"),
+        ("k_cut", "dark"),
         ("k_tie", "tied"),
         ("k_tie", "tied"),
-        ("k_cut", "cut"),
+        ("k_cut", "dark"),
+        ("rm", "cut"),
         ("k_cut", "cut"),
     ]:
-        assert stub.run(function, str(cord)).returncode == 0
+        path = cord / "dark" if function == "rm" else cord
+        assert stub.run(function, str(path)).returncode == 0
         assert state() == f"{expected} {cord}"
     assert cord.stat().st_mode & 0o777 == 0o755
 

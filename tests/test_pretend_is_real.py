@@ -117,6 +117,7 @@ def test_cords_move_alike(twin: Twin) -> None:
     steps = [
         cord.dark(path),
         cord.cut(path),
+        cord.served(path),
         cord.tie(path),
         cord.tie(path),
         cord.dark(path),
@@ -129,8 +130,8 @@ def test_cords_move_alike(twin: Twin) -> None:
         (result,) = twin.ran(step)
         codes.append(result.exited)
         states.append(twin.cords().get(path))
-    assert codes == [0, 0, 0, 0, 1, 0, 1, 0]
-    assert states == ["cut", "cut", "tied", "tied", "tied", "cut", "cut", "cut"]
+    assert codes == [0, 0, 0, 0, 0, 1, 0, 1, 0]
+    assert states == ["dark", "dark", "cut", "tied", "tied", "tied", "cut", "cut", "cut"]
     twin.ran(cord.remove(path))
     assert twin.cords() == {}
 
@@ -185,6 +186,7 @@ def steps_of(done: Driven) -> list[str]:
 
 UP = [
     "guard",
+    "leave the dark",
     "tie cord",
     "wait for proxy",
     "soak",
@@ -198,6 +200,7 @@ DOWN = [
     "tie cord",
     "wait for proxy",
     "wait for proxy",
+    "leave the dark",
     "cut cord",
     "wait until out",
     "soak",

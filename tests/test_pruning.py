@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
-from boots import REPOSITORY, booted, config, role, serving
+from boots import REPOSITORY, booted, config, plan, role, serving
 from changes import must, on_host, told
 from hypothesis import given
 from hypothesis import strategies as st
+from test_crash_anywhere import Faulty, Killed
 
+from kamalnb.boot import boot
 from kamalnb.cutover import belongs, version_of
 from kamalnb.docker import Container
 from kamalnb.errors import CommandFailed
 from kamalnb.flows.pruning import containers_pruned, images_pruned, pruned, surplus
-from kamalnb.testing import PretendHost, drive_on
+from kamalnb.testing import PretendHost, drive, drive_on
 
 
 def keeping(retain: int) -> object:
@@ -74,6 +77,22 @@ def test_retaining_none_still_leaves_the_way_back() -> None:
     host = grown()
     must(host, containers_pruned(keeping(0)))
     assert host.of("v3").status == "exited"
+
+
+def test_what_never_served_goes_first_and_is_no_way_back() -> None:
+    host = grown(2)
+    with contextlib.suppress(Killed):
+        drive(boot(plan("v3")), Faulty(host, "killed before", 9), pause=host.time.pass_by)
+    assert booted(host, "v2").error is None
+    assert must(host, containers_pruned(keeping(1))).data["containers"][-1] == "app-web-v3"
+    assert host.of("v1").status == "exited", "the way back stays, though something was started after it"
+
+
+def test_prune_takes_the_journals_of_dead_runs_away() -> None:
+    host = grown(2)
+    assert host.journals()
+    must(host, containers_pruned(on_host()))
+    assert host.journals() == []
 
 
 def test_containers_of_another_destination_stay_and_so_do_their_cords() -> None:

@@ -389,6 +389,33 @@ def test_rollback_is_a_deploy_to_hooks_and_runs_no_release_command(make: Make) -
     assert scene.hosts["web-1"].ran == []
 
 
+def gone_apart(make: Make) -> Scene:
+    """v2 serves on both; before it v1 did on web-1, and v3 on web-2."""
+    scene = make(2)
+    assert seen(scene.fleet.boot("v1"))[1].ok
+    for fleet, version in ((scene.fleet["web-2"], "v3"), (scene.fleet, "v2")):
+        assert seen(fleet.boot(version))[1].ok
+    return scene
+
+
+def test_undo_to_different_versions_says_which_serves_where(make: Make) -> None:
+    scene = gone_apart(make)
+    _, report = seen(scene.fleet.undo())
+    assert scene.running == {"web-1": ["v1"], "web-2": ["v3"]}
+    assert sentence(report).startswith("v1 serves on web-1, v3 serves on web-2 instead of v2, in ")
+
+
+@pytest.mark.parametrize("fails", [("web-2",), ("web-1", "web-2")])
+def test_undo_that_fails_somewhere_calls_no_version_previous(make: Make, fails: tuple[str, ...]) -> None:
+    scene = gone_apart(make)
+    for name in fails:
+        scene.hosts[name].fail("verify app")
+    _, report = seen(scene.fleet.undo())
+    whole = "what served before did not boot: web on web-1, web on web-2 failed, in "
+    told = whole if len(fails) == 2 else "v1 serves on web-1 instead of v2; web on web-2 failed, in "
+    assert sentence(report).startswith(told)
+
+
 def test_undo_with_nothing_before_is_refused_by_name_before_any_change(make: Make) -> None:
     scene = make(2)
     _told, report = seen(scene.fleet.undo())

@@ -30,7 +30,7 @@ def phases(done: Driven) -> list[Phase]:
 def test_up_ties_the_new_one_then_cuts_the_old_one() -> None:
     done = booted(serving("v1"), "v2")
     assert names(switch(done)) == [
-        (["guard", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"]),
+        (["guard", "leave the dark", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"]),
         (["cut cord", "wait until out"], ["tie cord", "wait for old one"]),
         (["drain", "still well"], ["tie cord", "wait for old one"]),
         (["stop container"], []),
@@ -44,26 +44,26 @@ def test_down_asks_again_then_cuts_the_old_one() -> None:
     done = booted(host, "v3")
     assert names(switch(done)) == [
         (["wait for proxy"], []),
-        (["cut cord", "wait until out", "soak"], ["tie cord", "wait for old one"]),
+        (["leave the dark", "cut cord", "wait until out", "soak"], ["tie cord", "wait for old one"]),
         (["drain", "still well"], ["tie cord", "wait for old one"]),
         (["stop container"], []),
     ]
     assert phases(done) == [Phase.SOAK, Phase.DRAIN, Phase.STOP]
     before = done.names[: done.names.index("cut cord")]
-    assert before[-3:] == ["tie cord", "wait for proxy", "wait for proxy"]
+    assert before[-4:] == ["tie cord", "wait for proxy", "wait for proxy", "leave the dark"]
 
 
 def test_old_one_without_a_cord_is_neither_cut_nor_tied() -> None:
     host = PretendHost()
     kamal(host, cord=False)
     (first, *rest) = names(switch(booted(host, "v2")))
-    assert first == (["guard", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"])
+    assert first == (["guard", "leave the dark", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"])
     assert rest == [(["drain", "still well"], []), (["stop container"], [])]
 
 
 def test_first_boot_has_nobody_to_cut_drain_or_stop() -> None:
     assert names(switch(booted(PretendHost(), "v1"))) == [
-        (["guard", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"])
+        (["guard", "leave the dark", "tie cord", "wait for proxy", "soak"], ["cut cord", "wait until out"])
     ]
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from boots import KAMAL_CORD, REPOSITORY, booted, kamal, role, serving
+from boots import KAMAL_CORD, REPOSITORY, booted, kamal, plan, role, serving
+from test_crash_anywhere import Faulty, Killed
 from test_returning import decided, shown
 
 from kamalnb import history
+from kamalnb.boot import boot
 from kamalnb.candidates import candidates
 from kamalnb.config.model import Role
 from kamalnb.docker import Container, Mount
 from kamalnb.errors import UsageError
-from kamalnb.testing import App, PretendHost
+from kamalnb.flows.returning import way_flow
+from kamalnb.testing import App, PretendHost, drive, drive_on
 from kamalnb.testing.containers import life
 from kamalnb.ways import Way, undone, ways_back
 
@@ -71,6 +75,26 @@ def test_what_a_broken_off_way_back_left_running_served_before() -> None:
 def test_one_that_a_person_started_again_served_before() -> None:
     again = container("v2", 8, created=at(2), finished=at(6), health="unhealthy")
     assert served(container("v1", 5, created=at(1)), again, v1="tied", v2="cut") == ("v1", "v2")
+
+
+def test_leftover_to_which_no_switch_went_never_served_however_late_it_was_stopped() -> None:
+    """v3 was broken off in the dark; the same boot of v2 again, or an undo, stopped it while v2 served."""
+    found = (container("v1", 1, 3), container("v2", 2), container("v3", 4, 6))
+    assert served(*found, v1="cut", v2="tied", v3="dark") == ("v2", "v1")
+    assert served(*found, v1="cut", v2="tied", v3="cut") == ("v2", "v3", "v1"), "killed after its switch, it did serve"
+
+
+def test_dark_leftover_is_not_the_current_one_where_nothing_runs() -> None:
+    assert served(container("v2", 1, 5), container("v3", 4, 6), v2="cut", v3="dark") == ("v2",)
+
+
+def test_worker_that_came_and_went_while_another_worked_on_never_served() -> None:
+    def job(*about: object, **changes: object) -> Container:
+        labels = {"service": "app", "role": "job"}
+        return container(*about, name=f"app-job-{about[0]}", labels=labels, mounts=(), **changes)  # type: ignore[arg-type]
+
+    found = (job("v1", 1, 3), job("v2", 2), job("v3", 4, 6))
+    assert history.served(role("job"), found) == ("v2", "v1")
 
 
 def test_warm_one_served_before() -> None:
@@ -147,6 +171,39 @@ def test_hosts_where_nothing_served_before_are_refused_each_by_name() -> None:
 def test_undo_where_nothing_is_there_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing to undo"):
         goes_back({"web-1": PretendHost("web-1")})
+
+
+BROKEN_OFF = ("never-healthy", "v3")
+"""What was booted when the controller died in the dark: one that would never have served, one that would have."""
+
+
+@pytest.mark.parametrize("version", BROKEN_OFF)
+@pytest.mark.parametrize("again", ["boot", "rollback"])
+def test_undo_goes_back_to_what_served_before_never_to_what_a_dead_boot_left(version: str, again: str) -> None:
+    host = fleet(web_1=("v1", "v2"))["web-1"]
+    with contextlib.suppress(Killed):
+        drive(boot(plan(version)), Faulty(host, "killed before", 9), pause=host.time.pass_by)
+    assert sorted(host.running) == sorted(["v2", version])
+    assert goes_back({"web-1": host}) == {("web-1", "web"): "v1"}
+    flow = boot(plan("v2")) if again == "boot" else way_flow(decided(host, "v2"), plan("v2"))
+    assert drive_on(host, flow).error is None
+    assert host.running == ["v2"]
+    assert goes_back({"web-1": host}) == {("web-1", "web"): "v1"}
+
+
+@pytest.mark.parametrize("before", [("v1",), ("v1", "v2")])
+def test_boot_that_was_killed_after_its_switch_did_serve(before: tuple[str, ...]) -> None:
+    host, new = fleet(web_1=before)["web-1"], "v3"
+    clean = Faulty(fleet(web_1=before)["web-1"])
+    drive(boot(plan(new)), clean, pause=clean.host.time.pass_by)
+    with contextlib.suppress(Killed):
+        drive(boot(plan(new)), Faulty(host, "killed there", clean.names.index("drain")), pause=host.time.pass_by)
+    host.time.pass_by(3.0)
+    assert host.serving == new
+    old = before[-1]
+    assert drive_on(host, way_flow(decided(host, old), plan(old))).error is None
+    assert host.running == [old]
+    assert goes_back({"web-1": host}) == {("web-1", "web"): new}
 
 
 # -- the way --------------------------------------------------------------------------------------------------------

@@ -80,6 +80,11 @@ def rename(identifier: str, name: str) -> Command:
     return Command(name="rename container", words=("docker", "rename", identifier, name))
 
 
+def named(identifier: str, name: str, aside: str) -> Command:
+    """Gives a container its name; another one that has it is called ``aside`` from then on. The next run tries again."""
+    return Command(name="name container", words=("k_named", identifier, name, aside), uses=(host.NAMED,), may_fail=True)
+
+
 def run(boot: BootPlan, home: str, labels: Mapping[str, str], cord: str | None, example_id: str = "e" * 64) -> Command:
     """Starts the new container, in Kamal's argument order, with every health option set.
 

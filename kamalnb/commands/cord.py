@@ -9,7 +9,7 @@ from . import host
 
 
 def all_of(run_directory: str) -> Question[dict[str, str]]:
-    """Every cord directory of the host: ``tied``, ``cut`` or ``empty``."""
+    """Every cord directory of the host: ``tied``, ``cut``, ``dark`` (cut, and never switched to) or ``empty``."""
     return Question(look("look at cords", "k_cords", f"{run_directory}/cords", uses=(host.CORDS,)), _states)
 
 
@@ -33,6 +33,12 @@ def cut(path: str) -> Command:
     return Command(name="cut cord", words=("k_cut", path), uses=(host.CORDS,), details=(("cord", path),))
 
 
+def served(*paths: str) -> Command:
+    """Notes, just before a switch, that these are no containers any more that never served: an undo may go to them."""
+    words = ("rm", "-f", "--", *(f"{path}/dark" for path in paths))
+    return Command(name="leave the dark", words=words, may_fail=True)
+
+
 def remove(path: str) -> Command:
     """Removes a cord's directory, once its container is gone."""
     return Command(name="remove cord", words=("rm", "-rf", "--", path), details=(("cord", path),))
@@ -42,7 +48,7 @@ def _states(text: str) -> dict[str, str]:
     found = {}
     for line in text.splitlines():
         state, _, path = line.partition(" ")
-        if state not in ("tied", "cut", "empty") or not path:
+        if state not in ("tied", "cut", "dark", "empty") or not path:
             raise Unclear("look at cords", line, "not a cord")
         found[path] = state
     return found

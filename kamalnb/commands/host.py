@@ -13,10 +13,12 @@ CLOCK = """\
 k_clock() { read -r k_up k_rest </proc/uptime; k_now=${k_up%.*}${k_up#*.}; }
 k_state() { docker inspect --format '{{.State.Status}} {{.RestartCount}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}' "$1"; }"""
 
-# One file name of the cord is there or not; a move works on a full disk and can be taken back.
+# One file name of the cord is there or not; a move works on a full disk and can be taken back. The file “dark” beside
+# it says that no switch ever went to its container.
 CORDS = """\
 k_dark() {
-  umask 022; mkdir -p "$1" && [ ! -e "$1/cord" ] && : >"$1/cord.cut" && chmod 755 "$1" && chmod 644 "$1/cord.cut"
+  umask 022; mkdir -p "$1" && [ ! -e "$1/cord" ] && : >"$1/cord.cut" && chmod 755 "$1" && chmod 644 "$1/cord.cut" \
+    && : >"$1/dark"
 }
 k_tie() { [ -e "$1/cord" ] || mv -f "$1/cord.cut" "$1/cord"; }
 k_cut() { [ ! -e "$1/cord" ] || mv -f "$1/cord" "$1/cord.cut"; }
@@ -24,7 +26,9 @@ k_cords() {
   case $1 in /*) ;; *) set -- "$(pwd -P)/$1" ;; esac
   for k_c in "$1"/*/; do
     [ -d "$k_c" ] || continue
-    k_s='empty'; [ ! -e "${k_c}cord.cut" ] || k_s='cut'; [ ! -e "${k_c}cord" ] || k_s=tied
+    k_s='empty'; [ ! -e "${k_c}cord.cut" ] || k_s='cut'
+    [ $k_s = empty ] || [ ! -e "${k_c}dark" ] || k_s='dark'
+    [ ! -e "${k_c}cord" ] || k_s=tied
     printf '%s %s\\n' "$k_s" "${k_c%/}"
   done
 }"""
@@ -262,6 +266,15 @@ k_stop() {
   done
 }"""
 
+# k_named ID NAME ASIDE: the container gets its name. Another one that has it steps aside, under a name of its own.
+NAMED = """\
+k_named() {
+  k_has=$(docker inspect --type container --format '{{.Id}}' "$2" 2>/dev/null) || k_has=
+  [ "$k_has" != "$1" ] || return 0
+  [ -z "$k_has" ] || docker rename "$k_has" "$3" || return 1
+  docker rename "$1" "$2"
+}"""
+
 # k_keep ID FILE LINES: the whole log, bounded, stays on the host; the last lines are shown.
 KEEP = """\
 k_keep() {
@@ -273,4 +286,4 @@ WRITE = """\
 k_write() { umask 077; mkdir -p "${1%/*}" && cat >"$1.tmp.$$" && mv -f "$1.tmp.$$" "$1"; }
 k_audit() { mkdir -p "${1%/*}" && printf '[%s]%s\\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$2" >>"$1"; }"""
 
-ALL = (CLOCK, CORDS, INSPECT, CENSUS, ASK_PROXY, ROUTED, OUT, ASSUME, VERIFY, ALIVE, DRAIN, STOP, KEEP, WRITE)
+ALL = (CLOCK, CORDS, INSPECT, CENSUS, ASK_PROXY, ROUTED, OUT, ASSUME, VERIFY, ALIVE, DRAIN, STOP, NAMED, KEEP, WRITE)

@@ -7,9 +7,10 @@ service and destination: Kamal's prune of one destination took another's way bac
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .. import history
 from ..commands import app, cord, images, leftovers, server
 from ..config.model import Role
 from ..cutover import belongs, version_of
@@ -25,18 +26,20 @@ LOG_DAYS = 30
 """Days that the log of a failed boot is kept."""
 
 
-def surplus(containers: Sequence[Container], role: Role, retain: int) -> tuple[Container, ...]:
+def surplus(
+    containers: Sequence[Container], role: Role, retain: int, cords: Mapping[str, str] | None = None
+) -> tuple[Container, ...]:
     """The stopped containers of ``role`` to remove, the oldest first.
 
     The ``retain`` that ran last stay, and whatever that number says the one that served last and the newest one of a
-    version that does not run now, which is the way back.
+    version that does not run now, which is the way back. One to which no switch ever went is none of those.
     """
     mine = sorted((one for one in containers if belongs(one, role)), key=lambda one: (one.started, one.created))
     running = {version_of(one, role) for one in mine if one.running}
-    stopped = [one for one in reversed(mine) if not one.running]
+    stopped = [one for one in reversed(mine) if not one.running and not history.dark(one, role, cords or {})]
     before = next((one for one in stopped if version_of(one, role) not in running), None)
     kept = {one.id for one in (*stopped[: max(retain, 1)], *((before,) if before else ()))}
-    return tuple(one for one in reversed(stopped) if one.id not in kept)
+    return tuple(one for one in mine if not one.running and one.id not in kept)
 
 
 def unused(found: Sequence[Image], used: frozenset[str], keep: Sequence[str], repository: str) -> tuple[Image, ...]:
@@ -64,7 +67,7 @@ def containers_pruned(change: OnHost) -> Flow[Done]:
         cord.all_of(config.run_directory),
         leftovers.old_logs(config.run_directory, LOG_DAYS),
     )
-    chosen = [one for role in change.roles for one in surplus(containers, role, config.retain_containers)]
+    chosen = [one for role in change.roles for one in surplus(containers, role, config.retain_containers, cords)]
     gone: frozenset[str] = frozenset()
     if chosen:
         steps = (leftovers.prune(tuple(one.id for one in chosen)), change.audit("Pruned containers"))

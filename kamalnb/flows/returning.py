@@ -16,6 +16,7 @@ from ..docker import Container
 from ..errors import BootError, KamalnbError
 from ..events import Phase
 from ..flow import Enter, Flow, Tell, do
+from ..naming import named
 from ..plan import BootPlan
 from ..ways import Way, WayBack, alone, fits, way_back
 
@@ -70,6 +71,7 @@ def _finished(plan: BootPlan, situation: Situation, serving: Container) -> Flow[
         steps = switch.without_leftovers(plan, situation, cutover)
     else:
         steps = [app.stop(others, plan.role.stop_wait_time)]
+    steps += named(serving, plan.role, plan.nonce)
     yield Enter(Phase.STOP)
     try:
         yield from do(*steps, fence=plan.fence)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from ..aftermath import sentence
 from ..commands import app, cord, host, proxy
 from ..config.model import Role
-from ..cutover import Old, Situation, port_of, version_of
+from ..cutover import CUT, Old, Situation, port_of, version_of
 from ..docker import Container
 from ..errors import BootError, CommandFailed, KamalnbError
 from ..events import Phase
 from ..flow import Cancelled, Enter, Flow, ask, do
+from ..naming import named
 from ..rollout import Done
 from ..shell import Command
 from ..switch import worker_is_well
@@ -113,7 +114,7 @@ class _Start:
         if self.cord is None:
             return ()
         there = self.situation.cords.get(self.cord)
-        return (cord.cut(self.cord),) if there in ("tied", "cut") else (cord.dark(self.cord),)
+        return (cord.cut(self.cord),) if there in ("tied", *CUT) else (cord.dark(self.cord),)
 
     @property
     def seen(self) -> Command:
@@ -144,13 +145,13 @@ def _started(start: _Start) -> Flow[Done]:
         start = replace(start, container=new)
         yield Enter(Phase.VERIFY)
         if not role.traefik:
-            yield from do(*worker_is_well(role, new))
+            yield from do(*worker_is_well(role, new), *named(new, role, change.nonce), fence=change.fence)
             yield Enter(Phase.DONE)
             return Done(f"{role.name}: {start.version} runs again.", {"started": start.version})
         yield from do(app.verify(new.id, role))
         yield Enter(Phase.SWITCH)
-        tie = (cord.tie(start.cord),) if start.cord else ()
-        yield from do(*tie, start.seen, fence=change.fence)
+        tie = (cord.served(start.cord), cord.tie(start.cord)) if start.cord else ()
+        yield from do(*tie, start.seen, *named(new, role, change.nonce), fence=change.fence)
     except KamalnbError as error:
         raise (yield from _dark_again(start, error)) from error
     yield Enter(Phase.DONE)
@@ -202,7 +203,7 @@ def _serving(situation: Situation, change: Change) -> Container | None:
     running = [one for one in situation.containers if one.running]
     if not change.role.traefik:
         return next(iter(running), None)
-    lit = [one for one in running if situation.cords.get(old_of(one, change.role, situation).cord or "") != "cut"]
+    lit = [one for one in running if situation.cords.get(old_of(one, change.role, situation).cord or "") not in CUT]
     return next(iter(standing_first(tuple(lit))), None)
 
 

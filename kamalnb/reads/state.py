@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .. import traefik
+from .. import history, traefik
 from ..commands import app, cord, lock, proxy, server
 from ..commands.lock import Lock
 from ..config.model import Config, Role
-from ..cutover import belongs, version_of
+from ..cutover import CUT, belongs, version_of
 from ..docker import Container
 from ..flow import Flow, ask_all
 from ..shell import Question
@@ -90,7 +90,9 @@ def standings(state: HostState, role: Role) -> Iterator[Standing]:
     """The role's containers with what each is there for: the serving one first, then the newest."""
     mine = state.of(role)
     serves = serving(role, mine)
-    stopped = [one for one in mine if not one.running]
+    served = history.served(role, mine, state.cords)
+    wanted = served[1:2] if serves is not None else served[:1]
+    stopped = [one for one in mine if not one.running and version_of(one, role) in wanted]
     before = max(stopped, key=lambda one: one.started, default=None)
     for one in sorted(mine, key=lambda one: one is not serves):
         yield Standing(
@@ -108,6 +110,6 @@ def _mark(one: Container, serves: Container | None, before: Container | None, st
     if not one.running:
         return "previous" if one is before else "old"
     source = one.source_of(role.healthcheck.cord or "/tmp/kamal-cord")  # noqa: S108
-    if state.cords.get(source or "") == "cut":
+    if state.cords.get(source or "") in CUT:
         return "dark"
     return "stale" if one.routable or serves is not None else "broken"

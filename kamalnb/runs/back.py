@@ -77,6 +77,10 @@ class BackRun(BootRun):
         name = found.pop() if len(found) == 1 else "previous"
         return Version(name=name, tag=name)
 
+    def name_of(self, made: Plan) -> str:
+        """``previous`` is a word for people's commands and no version."""
+        return "what served before" if made.version == "previous" else made.version
+
     def fitted(self, made: Plan) -> Plan:
         """Each boot with the version that it goes back to; those that stay as they are left out."""
         versions = {(back.host, back.role): back.version for back in self.backs}

@@ -88,7 +88,7 @@ class BootRun:
             if why := self._refusal(planned):
                 yield finished(engine, False, f"Nothing was changed: {why}", 2)
             elif not planned.made.boots:
-                yield finished(engine, True, f"{planned.made.version} serves everywhere already; nothing to do.")
+                yield from self._nothing_to_do(engine, planned)
             elif self.how.dry_run:
                 yield from self._dry(engine, planned)
             else:
@@ -249,10 +249,17 @@ class BootRun:
         not_begun = len(made.boots) - len(outcomes)
         before = {outcome.job.host: outcome.value.replaced for outcome in booted}
         names = tuple(f"{outcome.job.role} on {outcome.job.host}" for outcome in failed)
-        sentence = wording.closing(made.version, before, names, not_begun, engine.now(), engine.cancelled)
+        versions = {outcome.job.host: outcome.value.version for outcome in booted}
+        sentence = wording.closing(
+            self.name_of(made), before, names, not_begun, engine.now(), engine.cancelled, versions
+        )  # fmt: skip
         if self.hooks.failure:
             sentence = f"{self.hooks.failure} {sentence}"
         return not failed and not not_begun and not self.hooks.failure, sentence
+
+    def name_of(self, made: Plan) -> str:
+        """The version as a sentence says it."""
+        return made.version
 
     def rollout(self, made: Plan) -> FleetFlow:
         """The flow over the fleet."""

@@ -36,6 +36,7 @@ def _dark(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     if host.tied(words[1]):
         return 1
     host.cords[words[1]] = "cut"
+    host.files[f"{words[1]}/dark"] = ""
     return 0
 
 
@@ -70,14 +71,16 @@ def _cords(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
     for cord, state in host.cords.items():
         if cord.rpartition("/")[0] == host.path(words[1]):
-            say(f"{state} {cord}")
+            dark = state == "cut" and f"{cord}/dark" in host.files
+            say(f"{'dark' if dark else state} {cord}")
     return 0
 
 
 def _rm(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
     for path in words[words.index("--") + 1 :]:
-        host.cords.pop(path, None)
+        if host.cords.pop(path, None) is not None:
+            host.files.pop(f"{path}/dark", None)
         host.files.pop(host.path(path), None)
     return 0
 
@@ -119,9 +122,6 @@ def _true(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     return 0
 
 
-PLAYERS = {
-    "pwd": _home,
-    "k_tool": _tool,
 def _tidy(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
     for journal in host.journals(words[1]):
@@ -144,6 +144,9 @@ def _counted(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     return 0
 
 
+PLAYERS = {
+    "pwd": _home,
+    "k_tool": _tool,
     "k_dark": _dark,
     "k_lit": _lit,
     "k_tie": _tie,

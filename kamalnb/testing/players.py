@@ -138,6 +138,18 @@ def _rename(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     return 0
 
 
+def _named(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
+    yield TAKES
+    has, container = host.find(words[2]), host.find(words[1])
+    if container is None:
+        return 1, f"Error: No such container: {words[1]}"
+    if has is not None and has is not container:
+        has.name = words[3]
+        yield TAKES
+    container.name = words[2]
+    return 0
+
+
 def _start(host: PretendHost, words: tuple[str, ...], say: Say, command: Command | None = None) -> Play:
     yield RUN_TAKES
     if command is None:
@@ -245,6 +257,7 @@ PLAYERS: dict[str, Player] = {
     "docker pull": _pull,
     "docker tag": _tag,
     "docker rename": _rename,
+    "k_named": _named,
     "docker run": _start,
     "docker start": _again,
     "k_stop": _stop,

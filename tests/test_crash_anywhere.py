@@ -143,6 +143,8 @@ def trouble(state: str, fault: str, at: int, command: str) -> str:
         return f"{where}: the same boot again fails: {done.error}"
     if host.running != [chosen.version]:
         return f"{where}: {host.running} run"
+    if (named := host.of(chosen.version).name) != chosen.container_name:
+        return f"{where}: {chosen.version} runs as {named}"
     if chosen.role.traefik and host.serving != chosen.version:
         return f"{where}: {host.serving} serves"
     if traffic is not None and (lost := traffic.end().lost):

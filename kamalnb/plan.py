@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,6 +40,11 @@ class Survey(Protocol):
     @property
     def containers(self) -> tuple[Container, ...]:
         """The service's containers there."""
+        ...
+
+    @property
+    def cords(self) -> Mapping[str, str]:
+        """The cord directories there: tied, cut, dark or empty."""
         ...
 
 
@@ -260,7 +265,7 @@ def _served(word: str, config: Config, surveys: Sequence[Survey]) -> Version:
     for survey in surveys:
         for role in config.roles_on(survey.host):
             running = any(c.running for c in survey.containers if belongs(c, role))
-            versions = history.served(role, survey.containers)
+            versions = history.served(role, survey.containers, survey.cords)
             answer = (versions[:1] if running else ()) if word == "current" else versions[1:2]
             found.setdefault(answer[0] if answer else "", []).append(f"{role.name} on {survey.host}")
     if len(found) == 1 and (version := next(iter(found))):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import traefik
-from .commands import app, proxy
+from .commands import app, cord, proxy
 from .config.model import Config, Role
 from .docker import Container, Image
 from .errors import Unclear
@@ -50,6 +50,7 @@ class Survey:
     checks: tuple[Check, ...] = ()
     images: tuple[Image, ...] = ()
     containers: tuple[Container, ...] = ()
+    cords: Mapping[str, str] = field(default_factory=dict)
     proxy: Proxy | None = None
 
     @property
@@ -79,6 +80,7 @@ def survey(config: Config, host: str, roles: tuple[Role, ...], now: float, *, wi
         _disk(config.run_directory),
         _clock(),
         app.census(config.service),
+        cord.all_of(config.run_directory),
         *((app.images(config.repository),) if with_images else ()),
     )
     script = Script.of(*(question.command.failing_ok() for question in questions))
@@ -90,13 +92,15 @@ def survey(config: Config, host: str, roles: tuple[Role, ...], now: float, *, wi
     if len(results) < len(questions) or not all(result.ok for result in results):
         return Survey(host=host, checks=(_broken(host, results),))
     answers = [question.read(result.stdout) for question, result in zip(questions, results, strict=True)]
-    (api, version, least_api), free, clock, everything, *rest = answers
+    (api, version, least_api), free, clock, everything, cords, *rest = answers
     found = proxy.among(everything)
     containers = tuple(one for one in everything if one.labels.get("service") == config.service)
     facts = Facts(api=api, version=version, least_api=least_api, free=free, clock=clock)
     running = traefik.proxy(found) if found is not None and found.status == "running" else None
     checks = (*_host_checks(host, facts, now), *_traefik_checks(host, roles, found, facts))
-    return Survey(host=host, checks=checks, images=rest[0] if rest else (), containers=containers, proxy=running)
+    return Survey(
+        host=host, checks=checks, images=rest[0] if rest else (), containers=containers, cords=cords, proxy=running
+    )
 
 
 def _docker() -> Question[tuple[tuple[int, ...], str, tuple[int, ...]]]:

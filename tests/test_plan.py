@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from kamalnb.config.model import Config
 from kamalnb.config.reading import read_config
-from kamalnb.docker import Container, Image
+from kamalnb.docker import Container, Image, Mount
 from kamalnb.errors import UsageError
 from kamalnb.plan import batches, plan, resolve_version, select
 from kamalnb.preflight import Survey
@@ -193,6 +194,13 @@ def test_previous_is_never_the_version_that_runs() -> None:
         container("v3", "4"), container("v3_replaced_0123456789abcdef", "3", "exited"), container("v2", "2", "exited")
     )
     assert meant("previous", host) == "v2"
+
+
+def test_previous_is_never_what_a_dead_boot_left_in_the_dark() -> None:
+    dark = replace(container("v4", "3", "exited"), mounts=(Mount(source="/cords/4", destination="/tmp/kamal-cord"),))
+    found = (container("v3", "2"), dark, container("v2", "1", "exited"))
+    assert meant("previous", Survey(host="web-2", containers=found, cords={"/cords/4": "dark"})) == "v2"
+    assert meant("previous", Survey(host="web-2", containers=found, cords={"/cords/4": "cut"})) == "v4"
 
 
 @pytest.mark.parametrize("word", ["current", "previous"])

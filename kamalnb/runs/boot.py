@@ -143,7 +143,9 @@ class BootRun:
         name = plan_id(config, self.project.digest, decided.name, found)
         return Planned(id=name, made=without_done(made, found), steps=found, surveys=surveys, sentence=decided.sentence)
 
-    def _seen_again(self, engine: Engine, then: Planned) -> Generator[Event, None, Planned | None]:
+    def _seen_again(
+        self, engine: Engine, then: Planned, fence: tuple[str, str]
+    ) -> Generator[Event, None, Planned | None]:
         """The plan as it is after a wait for the lock: whoever had it has changed the hosts. None: it is finished.
 
         Raises ``UsageError`` where the change would not be the one any more that a person asked for.
@@ -158,7 +160,8 @@ class BootRun:
             raise UsageError(why)
         if now.id != then.id and not self.follows_hosts:
             raise UsageError(f"{difference(then.steps, now.steps)}. Look again, then say what to go back to.")
-        if not now.made.boots:
+        if not now.made.boots:  # whom it waited for may have died, and left its journals
+            yield from engine.drive(finishing(_fenced(now.made, fence)))
             yield finished(engine, True, f"{now.made.version} serves everywhere by now; nothing to do.")
             return None
         return now
@@ -219,7 +222,7 @@ class BootRun:
         try:
             with holding.Holding(engine, self.project, self._claim(planned), self._hosts(planned), self.how) as held:
                 if (yield from held.taken()):
-                    again = yield from self._seen_again(engine, planned)
+                    again = yield from self._seen_again(engine, planned, held.fence)
                     if again is None:
                         return
                     planned = again

@@ -134,3 +134,21 @@ def test_other_changes_leave_none(name: str) -> None:
     haunted(host)
     assert drive_on(host, CHANGES[name]()).error is None
     assert host.journals() == []
+
+
+def test_rollback_that_waited_and_finds_nothing_to_do_leaves_none() -> None:
+    """The dead run's script went on to the end while this run waited for it: what it left goes."""
+    fleet = pretend(1)
+    ended(fleet.boot("v2"))
+    host = hosts_of(fleet)["web-1"]
+    lock = host.path(".kamal/kamalnb-app.lock")
+    host.files[lock] = "feed0123feed0123\nana since noon: boot v3\n"
+    waiting = fleet.rollback("v3", lock_wait=20.0)
+    for event in waiting:
+        if "waiting for the lock" in str(event.as_dict()):
+            host.files[lock] = ""
+            ended(fleet.boot("v3"))
+            haunted(host)
+    assert waiting.report.finished is not None
+    assert waiting.report.finished.sentence == "v3 serves everywhere by now; nothing to do."
+    assert host.journals() == []

@@ -47,6 +47,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "out": ("", "Where the notebook is left: a directory or a file. Default: runs/."),
     "count": ("", "How many hosts."),
     "ports": ("", "Use ports of 127.0.0.1 instead of loopback addresses."),
+    "docker": ("", "The hosts' Docker: stable (Debian 12's 20.10) or newest (Debian unstable's)."),
     "directory": ("", "Where the lab keeps its files."),
     "host": ("", "A host's name; as the first word, without the flag."),
     "lab": ("", "The tests on the lab's real hosts too."),

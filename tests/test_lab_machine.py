@@ -48,6 +48,13 @@ def test_debootstrap_takes_the_machines_mirror_and_names_none_of_its_own() -> No
     assert base.debootstrap_words(Path("/r"), ())[-2:] == ["bookworm", "/r"]
 
 
+def test_unstable_comes_from_the_machines_mirror_without_its_update_suites() -> None:
+    sources = base.another(base.parse_targets(TARGETS, "bookworm"), base.SID)
+    assert [source.line for source in sources] == ["deb http://mirror.test/debian/ sid main"]
+    assert base.debootstrap_words(Path("/r"), sources, base.SID)[-3:] == ["sid", "/r", "http://mirror.test/debian"]
+    assert base.debootstrap_words(Path("/r"), (), base.SID)[-2:] == ["sid", "/r"]
+
+
 @pytest.mark.parametrize(
     ("line", "kept"),
     [

@@ -12,7 +12,7 @@ from kamalnb.errors import LabError
 from kamalnb.lab import files
 from kamalnb.lab import hosts as containers
 from kamalnb.lab.images import APP_VERSIONS
-from kamalnb.lab.plan import BLOCKS, LabPlan, Publish, check_count, lab_id, no_block
+from kamalnb.lab.plan import BLOCKS, LabPlan, Publish, check_count, check_docker, lab_id, no_block
 
 PLAN = LabPlan(id="0123abcd", count=3)
 KEYS = {name: f"ssh-ed25519 KEY-{name}" for name in ("jump", "web-1", "web-2", "web-3")}
@@ -53,6 +53,21 @@ def test_no_two_blocks_share_a_port(ports: bool) -> None:
     plans = [LabPlan(id="x", count=9, ports=ports, block=block) for block in BLOCKS]
     used = [(publish.address, publish.port) for plan in plans for publish in plan.published]
     assert len(used) == len(set(used))
+
+
+def test_an_engine_of_another_kind_gets_a_volume_of_its_own() -> None:
+    """Docker 20.10 does not read what a newer one wrote; and lab.up may change its mind."""
+    words = {
+        docker: containers.machine_words(replace(PLAN, docker=docker), PLAN.hosts[0], "image", ())
+        for docker in ("stable", "newest")
+    }
+    assert "klab-0123abcd-web-1-docker:/var/lib/docker" in words["stable"]
+    assert "klab-0123abcd-web-1-docker-newest:/var/lib/docker" in words["newest"]
+
+
+def test_docker_of_another_name_is_refused() -> None:
+    with pytest.raises(LabError, match="stable or newest, not “29”"):
+        check_docker("29")
 
 
 def test_ports_of_one_address_are_used_where_asked_for() -> None:

@@ -1,4 +1,6 @@
-"""The image all others start from: ``debian:bookworm-slim`` where images can be pulled, else made by debootstrap.
+"""The images all others start from: ``debian:bookworm-slim`` where images can be pulled, else made by debootstrap.
+
+Hosts with the newest Docker start from Debian's unstable in the same way.
 
 Packages must come the way this machine gets its own: mirror, suite, keyring, proxies and certificates are read from
 its apt and go into the image, so that builds work wherever ``apt-get install`` does.
@@ -19,11 +21,23 @@ from ..errors import LabError
 from .engine import Engine
 from .machine import Say, failure, has, install, is_root, run
 
-UPSTREAM = "debian:bookworm-slim"
 PULL_SECONDS = 180.0
 LABEL = "kamalnb.lab=1"
 KEPT_SETTINGS = ("::proxy", "::cainfo", "::verify-peer", "::verify-host", "acquire::check-", "::pipeline-depth")
 """Parts of the names of apt settings that decide whether this machine can fetch packages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release of Debian: its code name, and its image where images can be pulled."""
+
+    codename: str
+    upstream: str
+
+
+BOOKWORM = Release("bookworm", "debian:bookworm-slim")
+SID = Release("sid", "debian:sid-slim")
+"""Unstable: the newest Docker that Debian has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,58 +54,62 @@ class AptSource:
         return f"deb {self.uri} {self.suite} {' '.join(self.components)}"
 
 
-def base_image(engine: Engine, scratch: Path, have: Set[str], say: Say) -> str:
-    """The base image's name; pulled or made where it is missing."""
+def base_image(engine: Engine, release: Release, scratch: Path, have: Set[str], say: Say) -> str:
+    """The name of ``release``'s base image; pulled or made where it is missing."""
     settings = apt_settings()
     mark = hashlib.sha256("\n".join([*settings, "1"]).encode()).hexdigest()[:12]
-    image = f"kamalnb-lab/base:{mark}"
+    name = "base" if release is BOOKWORM else f"base-{release.codename}"
+    image = f"kamalnb-lab/{name}:{mark}"
     if image in have:
         return image
-    if pulled(engine, say):
-        dress_pulled(engine, image, settings, scratch)
+    if pulled(engine, release.upstream, say):
+        dress_pulled(engine, release.upstream, image, settings, scratch)
     else:
-        say("making a base image with debootstrap (about 30 s)…")
-        make_base(engine, image, settings, scratch, say)
+        say(f"making a base image of {release.codename} with debootstrap (about 30 s)…")
+        make_base(engine, release, image, settings, scratch, say)
     return image
 
 
-def pulled(engine: Engine, say: Say) -> bool:
+def pulled(engine: Engine, upstream: str, say: Say) -> bool:
     """Whether the engine has Debian's image, or could pull it."""
-    if engine.docker("image", "inspect", UPSTREAM, check=False).returncode == 0:
+    if engine.docker("image", "inspect", upstream, check=False).returncode == 0:
         return True
-    say(f"pulling {UPSTREAM}…")
+    say(f"pulling {upstream}…")
     try:
-        return engine.docker("pull", "--quiet", UPSTREAM, check=False, seconds=PULL_SECONDS).returncode == 0
+        return engine.docker("pull", "--quiet", upstream, check=False, seconds=PULL_SECONDS).returncode == 0
     except LabError:
         return False
 
 
-def dress_pulled(engine: Engine, image: str, settings: Sequence[str], scratch: Path) -> None:
+def dress_pulled(engine: Engine, upstream: str, image: str, settings: Sequence[str], scratch: Path) -> None:
     """The pulled image with this machine's apt settings (its proxy, for instance) on top."""
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         directory = Path(name)
         (directory / "99kamalnb-lab").write_text("".join(f"{line}\n" for line in settings))
         (directory / "99kamalnb-lab").chmod(0o644)
-        dockerfile = f"FROM {UPSTREAM}\nCOPY 99kamalnb-lab /etc/apt/apt.conf.d/99kamalnb-lab\n"
+        dockerfile = f"FROM {upstream}\nCOPY 99kamalnb-lab /etc/apt/apt.conf.d/99kamalnb-lab\n"
         (directory / "Dockerfile").write_text(dockerfile)
         engine.docker("build", "--tag", image, "--label", LABEL, directory, env={"DOCKER_BUILDKIT": "0"})
 
 
-def make_base(engine: Engine, image: str, settings: Sequence[str], scratch: Path, say: Say) -> None:
+def make_base(engine: Engine, release: Release, image: str, settings: Sequence[str], scratch: Path, say: Say) -> None:
     """Debian's minimal system by debootstrap, as an image."""
     if not is_root():
         raise LabError(
-            f"{UPSTREAM} cannot be pulled here, and only root can make that image itself. "
+            f"{release.upstream} cannot be pulled here, and only root can make that image itself. "
             "Pull it from another machine, or run this as root."
         )
     install({"debootstrap": "debootstrap"}, say)
     refuse_bad_disk(scratch)
-    sources = debian_sources()
+    sources = sources_of(release)
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         root = Path(name) / "root"
         hint = "debootstrap must be able to fetch Debian's packages: check this machine's package sources."
         run(
-            debootstrap_words(root, sources), seconds=1800, hint=hint, env={**os.environ, **proxy_environment(settings)}
+            debootstrap_words(root, sources, release),
+            seconds=1800,
+            hint=hint,
+            env={**os.environ, **proxy_environment(settings)},
         )
         trim(root)
         write_apt(root, sources, settings)
@@ -105,15 +123,26 @@ def refuse_bad_disk(scratch: Path) -> None:
         raise LabError(f"{scratch} is on a disk that is mounted nodev or noexec. Put the lab into another directory.")
 
 
-def debootstrap_words(root: Path, sources: Sequence[AptSource]) -> list[str]:
+def debootstrap_words(root: Path, sources: Sequence[AptSource], release: Release = BOOKWORM) -> list[str]:
     """The command: suite, mirror and keyring are the machine's, where it has them."""
     words = ["debootstrap", "--variant=minbase", "--include=ca-certificates"]
     if not sources:
-        return [*words, "bookworm", str(root)]
+        return [*words, release.codename, str(root)]
     keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
     if keyring.is_file():
         words.append(f"--keyring={keyring}")
     return [*words, sources[0].suite, str(root), sources[0].uri.rstrip("/")]
+
+
+def sources_of(release: Release) -> tuple[AptSource, ...]:
+    """Where ``release`` is to be had: this machine's own sources, or its mirror for another release."""
+    own = debian_sources()
+    return own if release is BOOKWORM else another(own, release)
+
+
+def another(own: Sequence[AptSource], release: Release) -> tuple[AptSource, ...]:
+    """The source of another release at the same mirror; none where the machine names no mirror."""
+    return tuple(AptSource(uri=source.uri, suite=release.codename, components=("main",)) for source in own[:1])
 
 
 def debian_sources() -> tuple[AptSource, ...]:

@@ -18,7 +18,7 @@ from .engine import Engine
 from .images import Images, save_to
 from .keys import Keys
 from .machine import Say
-from .plan import SUBNETS, HostPlan, LabPlan
+from .plan import STABLE, SUBNETS, HostPlan, LabPlan
 from .registry import RegistryLogin, push
 
 ID_LABEL = "kamalnb.lab.id"
@@ -94,7 +94,9 @@ def machine_words(plan: LabPlan, machine: HostPlan, image: str, access: Iterable
     words += ["--env", f"SSH_PORT={machine.ssh_port}", "--env", f"ONLY_FROM={machine.only_from}"]
     if machine.name == plan.jump.name:
         return [*words, "--env", "JUMP=1", image]
-    for volume, path in (("docker", "/var/lib/docker"), ("home", "/home")):
+    # A volume for each kind of Docker: an older engine does not read what a newer one wrote.
+    engine = "docker" if plan.docker == STABLE else f"docker-{plan.docker}"
+    for volume, path in ((engine, "/var/lib/docker"), ("home", "/home")):
         words += ["--volume", f"{plan.container(machine.name)}-{volume}:{path}"]
     return [*words, "--add-host", f"registry:{plan.registry_inside}", *access, image]
 

@@ -19,6 +19,7 @@ from ..errors import LabError
 from . import base
 from .engine import Engine
 from .machine import PYTHON, Say, failure, has, run
+from .plan import NEWEST, STABLE
 
 CONTEXTS = Path(__file__).parent / "images"
 LABEL = "kamalnb.lab"
@@ -101,12 +102,16 @@ class Images:
         return digest(*sorted(f"{image} {name}" for image, name in self.names_on_hosts.items()))
 
 
-def build(engine: Engine, scratch: Path, say: Say) -> Images:
-    """Every image of the lab, built where it is missing. ``scratch`` is a directory for what is needed meanwhile."""
+def build(engine: Engine, scratch: Path, say: Say, docker: str = STABLE) -> Images:
+    """Every image of the lab, built where it is missing. ``scratch`` is a directory for what is needed meanwhile.
+
+    Only the hosts are of the Debian that has the ``docker`` that was asked for.
+    """
     have = present(engine)
-    base_image = base.base_image(engine, scratch, have, say)
+    base_image = base.base_image(engine, base.BOOKWORM, scratch, have, say)
+    hosts_base = base.base_image(engine, base.SID, scratch, have, say) if docker == NEWEST else base_image
     with ThreadPoolExecutor(3) as pool:
-        host = pool.submit(built, engine, "host", base_image, have, say)
+        host = pool.submit(built, engine, "host", hosts_base, have, say)
         registry = pool.submit(built, engine, "registry", base_image, have, say)
         traefik = pool.submit(traefik_image, engine, scratch, have, say)
         app = app_images(engine, built(engine, "app", base_image, have, say), have, say)

@@ -30,18 +30,19 @@ SSH_SECONDS = 20.0
 """How long a host may take until it answers over SSH, once its Docker is up."""
 
 
-def up(directory: Path, count: int = 2, ports: bool = False, say: Say = quiet) -> Lab:
+def up(directory: Path, count: int = 2, ports: bool = False, say: Say = quiet, docker: str = plans.STABLE) -> Lab:
     """A lab of ``count`` hosts in ``directory``, running. Doing it again changes only what is not so yet.
 
-    ``ports`` uses ports of 127.0.0.1 instead of loopback addresses. LabError says in a sentence what this machine
-    cannot do.
+    ``ports`` uses ports of 127.0.0.1 instead of loopback addresses; ``docker`` is which one the hosts have. LabError
+    says in a sentence what this machine cannot do.
     """
     plans.check_count(count)
+    plans.check_docker(docker)
     directory, say = directory.absolute(), one_at_a_time(say)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with states.locked(directory):
         install(SSH_PACKAGES, say)
-        state = settle(directory, count, ports, say)
+        state = settle(directory, LabPlan(id=plans.lab_id(directory), count=count, ports=ports, docker=docker), say)
         made = make_images(state, directory, say)
         state = make_containers(state, directory, made, say)
         write_files(state, directory)
@@ -66,18 +67,15 @@ def taking_addresses() -> Iterator[None]:
         os.close(common)
 
 
-def settle(directory: Path, count: int, ports: bool, say: Say) -> State:
+def settle(directory: Path, wanted: LabPlan, say: Say) -> State:
     """The engine, running, and the plan: what an earlier ``up`` decided stays as far as it fits."""
-    old = states.read(directory)
-    lab_id = plans.lab_id(directory)
-    if old is None:
-        old = first_state(LabPlan(id=lab_id, count=count, ports=ports))
-    plan = replace(old.plan, count=count, ports=ports)
+    old = states.read(directory) or first_state(wanted)
+    plan = replace(old.plan, count=wanted.count, ports=wanted.ports, docker=wanted.docker)
     if old.engine.private:
         engines.start_private(old.engine_id, directory / "engine.log", say)
     elif not old.engine.answers():
         raise LabError(f"The Docker engine of this lab ({old.engine_host}) does not answer. Start it and try again.")
-    plan = free_block(plan, hosts.existing(old.engine, lab_id))
+    plan = free_block(plan, hosts.existing(old.engine, wanted.id))
     return replace(old, plan=plan).save(directory)
 
 
@@ -85,10 +83,11 @@ def first_state(plan: LabPlan) -> State:
     """For a directory without a lab: which engine it will use, and what the machine is like before."""
     engine = engines.find_ordinary() or engines.private_engine(plan.id)
     require_disk(engine.root if engine.private else Path(engine.info("{{.DockerRootDir}}")))
-    pulls = not engine.private and base.UPSTREAM not in images.present(engine)
+    pulls = [not engine.private and one.upstream not in images.present(engine) for one in (base.BOOKWORM, base.SID)]
     return State(
-        plan=plan, engine_host=engine.host, engine_id=engine.id, before=network.network_before(), pulls_base=pulls
-    )
+        plan=plan, engine_host=engine.host, engine_id=engine.id, before=network.network_before(),
+        pulls_base=pulls[0], pulls_newest=pulls[1],
+    )  # fmt: skip
 
 
 def free_block(plan: LabPlan, there: dict[str, hosts.Container]) -> LabPlan:
@@ -112,7 +111,7 @@ def make_images(state: State, directory: Path, say: Say) -> images.Images:
     clear_scratch(scratch)
     scratch.mkdir()
     try:
-        return images.build(state.engine, scratch, say)
+        return images.build(state.engine, scratch, say, state.plan.docker)
     finally:
         clear_scratch(scratch)
 
@@ -219,8 +218,9 @@ def remove_engine_parts(state: State, say: Say) -> None:
     others = engine.docker("ps", "--all", "--quiet", "--filter", f"label={hosts.ID_LABEL}").stdout.strip()
     if not others:
         images.remove(engine)
-        if state.pulls_base:
-            engine.docker("image", "rm", base.UPSTREAM, check=False)
+        for release, pulls in ((base.BOOKWORM, state.pulls_base), (base.SID, state.pulls_newest)):
+            if pulls:
+                engine.docker("image", "rm", release.upstream, check=False)
 
 
 def remove_files(directory: Path) -> None:

@@ -17,6 +17,8 @@ from ..errors import LabError
 MOST_HOSTS = 9
 USER = "deploy"
 BLOCKS = range(8)
+STABLE, NEWEST = "stable", "newest"
+DOCKERS = (STABLE, NEWEST)
 SUBNETS = tuple(f"10.{second}.{third}" for second in (213, 187, 154, 77) for third in (71, 72, 73, 74, 75))
 """First three numbers of the address ranges a lab tries for its network, each a /24."""
 
@@ -76,6 +78,8 @@ class LabPlan:
     """Ports of 127.0.0.1 instead of loopback addresses."""
     block: int = 0
     subnet: str = SUBNETS[0]
+    docker: str = STABLE
+    """Which Docker the hosts have: ``stable`` (Debian 12's 20.10) or ``newest`` (that of Debian's unstable)."""
 
     @property
     def network(self) -> str:
@@ -142,6 +146,12 @@ def check_count(count: int) -> None:
     """LabError unless a lab can have that many hosts."""
     if not 1 <= count <= MOST_HOSTS:
         raise LabError(f"A lab has 1 to {MOST_HOSTS} hosts, not {count}. Say --count=2, for instance.")
+
+
+def check_docker(docker: str) -> None:
+    """LabError unless a lab's hosts can have that Docker."""
+    if docker not in DOCKERS:
+        raise LabError(f"A lab's Docker is {' or '.join(DOCKERS)}, not “{docker}”. Say --docker=newest, for instance.")
 
 
 def no_block(problems: Sequence[tuple[Publish, str]]) -> LabError:

@@ -28,6 +28,8 @@ class State:
     before: Before = field(default_factory=Before)
     pulls_base: bool = False
     """The upstream image was not in an ordinary engine before the lab, and goes with it."""
+    pulls_newest: bool = False
+    """The same of the one that hosts with the newest Docker start from."""
     agent_pid: int = 0
     access: tuple[str, ...] = ()
     """The flags under which containers may run an engine of their own here, once found out."""

@@ -14,10 +14,10 @@ from . import status as rows_of
 from . import up as bring_up
 
 
-def up(directory: str, count: int, ports: bool, program: str) -> None:
+def up(directory: str, count: int, ports: bool, docker: str, program: str) -> None:
     """Brings it up, telling each step, then what to try."""
     began = time.monotonic()
-    lab = bring_up(Path(directory), count=count, ports=ports, say=_say)
+    lab = bring_up(Path(directory), count=count, ports=ports, say=_say, docker=docker)
     _say(f"the lab is up after {time.monotonic() - began:.1f} s:")
     for host in lab.hosts:
         about = f", {host.special}" if host.special else ""

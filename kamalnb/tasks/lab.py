@@ -9,14 +9,14 @@ from ..command_line import face, program
 
 
 @face()
-def up(c: Context, count: int = 2, ports: bool = False, directory: str = ".lab") -> None:
+def up(c: Context, count: int = 2, ports: bool = False, directory: str = ".lab", docker: str = "stable") -> None:
     """Brings up real hosts on this machine, with sshd, Docker and Traefik, and a deploy.yml for them.
 
     invoke lab.up --count=3
     """
     from ..lab import tasks as lab_face
 
-    lab_face.up(directory, count, ports, program())
+    lab_face.up(directory, count, ports, docker, program())
 
 
 @face()

@@ -175,7 +175,9 @@ def _verified(attempt: Attempt) -> Flow[Attempt]:
     proxy.way(stage.traefik, new, stage.cutover, attempt.situation.host_tool)
     listening = app.listening(new.id, port)
     again = app.those(("traefik", new.id, *(old.container.id for old in stage.cutover.serving)))
-    results = yield from do(app.verify(new.id, attempt.plan.role), listening.command, again.command)
+    # One that is brought back may have any cord: it had been seen when it was new.
+    dark = attempt.cord if attempt.returned is None else None
+    results = yield from do(app.verify(new.id, attempt.plan.role, dark), listening.command, again.command)
     sockets = listening.read(results[1].stdout)
     on_port = [socket for socket in sockets if socket.port == port]
     if not on_port:

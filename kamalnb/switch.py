@@ -137,6 +137,12 @@ def explained(result: Result, plan: BootPlan) -> tuple[str, str]:
                 "The image has none of curl, wget, python3, ruby, node, php to ask its health check with.",
                 "Add one, or set healthcheck.cmd to a command that it has.",
             )
+        case host.BLIND:
+            return (
+                f"The container cannot see its cord in {role.healthcheck.cord}, so it would never become healthy.",
+                "Something forbids it: SELinux (then, on the host: chcon -Rt container_file_t "
+                f"{plan.run_directory}/cords), or the user or rights that it runs with.",
+            )
         case host.UNROUTED:
             last = (result.stdout.strip().splitlines() or ["no answer"])[-1]
             return f"Traefik did not acknowledge the change ({last}).", "Look at its log: invoke traefik.logs."

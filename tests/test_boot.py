@@ -298,6 +298,27 @@ def test_failing_app_leaves_the_old_version_and_nothing_else(direction: str, ver
     assert host.files[error.kept]
 
 
+@pytest.mark.parametrize("direction", [UP, DOWN])
+def test_container_that_cannot_see_its_cord_is_taken_back_before_any_cord_moves(direction: str) -> None:
+    host = before(direction)
+    host.hides_cords = True
+    cords = dict(host.cords)
+    done = booted(host, "v3")
+    error = failed(done)
+    assert "cannot see its cord in /tmp/kamal-cord" in error.why
+    assert "SELinux" in error.hint
+    assert error.serving == f"{direction} serves, as before."
+    assert "tie cord" not in done.names
+    assert (host.serving, host.running, host.cords) == (direction, [direction], cords)
+
+
+def test_role_without_a_cord_needs_to_see_none() -> None:
+    host = PretendHost()
+    host.hides_cords = True
+    assert booted(host, "v1", role(healthcheck={"cord": None})).error is None
+    assert host.serving == "v1"
+
+
 def test_failing_first_boot_says_that_nothing_serves() -> None:
     host = PretendHost()
     error = failed(booted(host, "never-healthy"))

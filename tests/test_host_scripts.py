@@ -112,14 +112,14 @@ def test_verify_waits_until_the_check_passes(stub: Host) -> None:
     stub.put("state", "running 0 unhealthy").put(
         "exec", 'n=$(cat n 2>/dev/null || echo 0); echo $((n + 1)) >n; [ "$n" -ge 2 ]'
     )
-    assert stub.run("k_verify", "abc", "9000", "check").returncode == 0
+    assert stub.run("k_verify", "abc", "9000", "check", "-").returncode == 0
     assert (stub.path / "n").read_text().strip() == "3"
 
 
 def test_verify_ends_at_its_deadline_and_says_what_the_check_said(stub: Host) -> None:
     stub.put("state", "running 0 unhealthy").put("exec", "echo refused; return 22")
     began = time.monotonic()
-    done = stub.run("k_verify", "abc", "30", "check")
+    done = stub.run("k_verify", "abc", "30", "check", "-")
     assert done.returncode == host.LATE
     assert done.stdout.splitlines() == ["refused"]
     assert time.monotonic() - began > 0.25
@@ -130,12 +130,12 @@ def test_verify_ends_at_its_deadline_and_says_what_the_check_said(stub: Host) ->
 )
 def test_verify_gives_up_on_what_does_not_stay_up(stub: Host, state: str) -> None:
     stub.put("state", state).put("exec", "return 0")
-    done = stub.run("k_verify", "abc", "9000", "check")
+    done = stub.run("k_verify", "abc", "9000", "check", "-")
     assert (done.returncode, done.stdout.strip()) == (host.GONE, f"state {state}")
 
 
 def test_verify_of_a_vanished_container_is_gone(stub: Host) -> None:
-    assert stub.run("k_verify", "abc", "9000", "check").returncode == host.GONE
+    assert stub.run("k_verify", "abc", "9000", "check", "-").returncode == host.GONE
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,26 @@ def test_verify_of_a_vanished_container_is_gone(stub: Host) -> None:
 )
 def test_verify_tells_a_missing_shell_from_a_missing_tool(stub: Host, script: str, code: int) -> None:
     stub.put("state", "running 0 unhealthy").put("exec", script)
-    assert stub.run("k_verify", "abc", "9000", "check").returncode == code
+    assert stub.run("k_verify", "abc", "9000", "check", "-").returncode == code
 
 
 def test_check_that_ends_with_127_inside_a_shell_is_no_missing_shell(stub: Host) -> None:
     stub.put("state", "running 0 unhealthy").put("exec", "case $3 in :) return 0 ;; *) return 127 ;; esac")
-    assert stub.run("k_verify", "abc", "20", "check").returncode == host.LATE
+    assert stub.run("k_verify", "abc", "20", "check", "-").returncode == host.LATE
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ('case $3 in *"exit 71; shift; check") [ "$4 $5" = "k /cord" ] ;; *) return 1 ;; esac', 0),
+        ("return 71", host.BLIND),
+        ("case $3 in *check) return 71 ;; *) return 0 ;; esac", host.LATE),
+    ],
+    ids=["seen", "not seen", "the check itself ends with that code"],
+)
+def test_verify_looks_for_the_cord_before_it_asks_the_app(stub: Host, script: str, code: int) -> None:
+    stub.put("state", "running 0 unhealthy").put("exec", script)
+    assert stub.run("k_verify", "abc", "20", "check", "/cord").returncode == code
 
 
 # -- the proxy -----------------------------------------------------------------------------------------------

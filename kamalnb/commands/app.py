@@ -183,8 +183,8 @@ def start_again(identifier: str) -> Command:
     return Command(name="start it again", words=("docker", "start", identifier), limit=120.0, example=identifier)
 
 
-def verify(identifier: str, role: Role) -> Command:
-    """Waits on the host until the app's check passes inside the container."""
+def verify(identifier: str, role: Role, cord: str | None = None) -> Command:
+    """Waits on the host until the app's check passes inside the container, which has to see its ``cord``, still cut."""
     deadline = role.healthcheck.deadline
     return look(
         "verify app",
@@ -192,6 +192,7 @@ def verify(identifier: str, role: Role) -> Command:
         identifier,
         hundredths(deadline),
         check(role),
+        role.healthcheck.cord if cord and role.healthcheck.cord else "-",
         uses=(host.CLOCK, host.VERIFY),
         limit=deadline + 45.0,
     )

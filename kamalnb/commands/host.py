@@ -7,7 +7,7 @@ of a second on the host's monotonic clock (/proc/uptime).
 
 from __future__ import annotations
 
-GONE, LATE, NO_SHELL, NO_TOOL, UNROUTED = 65, 66, 67, 68, 69
+GONE, LATE, NO_SHELL, NO_TOOL, UNROUTED, BLIND = 65, 66, 67, 68, 69, 71
 
 CLOCK = """\
 k_clock() { read -r k_up k_rest </proc/uptime; k_now=${k_up%.*}${k_up#*.}; }
@@ -187,18 +187,21 @@ k_out() {
 # k_assume SECONDS: where nobody can be asked, time has to do.
 ASSUME = 'k_assume() { echo assumed; sleep "$1"; }'
 
-# k_verify ID HUNDREDTHS CHECK: until the app check passes inside the container.
+# k_verify ID HUNDREDTHS CHECK CORD: until the app check passes inside the container. Its cord, still cut, has to be
+# seen from there (SELinux, users and rights can forbid it): Docker would never call it healthy. - is for no cord.
 VERIFY = """\
 k_verify() {
-  k_clock; k_until=$((k_now + $2)); k_last=
+  k_clock; k_until=$((k_now + $2)); k_last=; k_see=
+  [ "$4" = - ] || k_see='[ -e "$1/cord.cut" ] || exit 71; shift; '
   while :; do
     k_s=$(k_state "$1") || exit 65
     case $k_s in "running 0 "*) ;; *) echo "state $k_s"; exit 65 ;; esac
-    k_out=$(docker exec "$1" sh -c "$3" 2>&1); k_r=$?
+    k_out=$(docker exec "$1" sh -c "$k_see$3" k "$4" 2>&1); k_r=$?
     case $k_r in
       0) return 0 ;;
       126 | 127) docker exec "$1" sh -c : >/dev/null 2>&1; case $? in 126 | 127) exit 67 ;; esac ;;
       68) exit 68 ;;
+      71) [ "$4" = - ] || docker exec "$1" sh -c '[ -e "$1/cord.cut" ]' k "$4" >/dev/null 2>&1 || exit 71 ;;
     esac
     [ "$k_last" = "$k_out" ] || { k_last=$k_out; printf '%s\\n' "$k_out" | tail -n 3; }
     k_clock; [ "$k_now" -lt $k_until ] || exit 66

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
-from ..commands.host import GONE, LATE, NO_SHELL, NO_TOOL, UNROUTED
+from ..commands.host import BLIND, GONE, LATE, NO_SHELL, NO_TOOL, UNROUTED
 from .traffic import landed, sent
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def _verify(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
         yield container.app.check_takes
         if not container.app.shell:
             return NO_SHELL
+        if host.hides_cords and words[4] != "-":
+            return BLIND
         if not container.app.tool:
             return NO_TOOL
         if container.well(host.time.now):

@@ -18,7 +18,7 @@ from ssh_server import Place, QuickScript, Sshd, command_line, nobody, opened, s
 from kamalnb.errors import HostUnreachable
 from kamalnb.script import Script, Section
 from kamalnb.shell import Command, Result, Secret, look
-from kamalnb.ssh import SshExecutor, link, talk, wire
+from kamalnb.ssh import SshExecutor, lines, talk, wire
 from kamalnb.ssh.transport import HostKeyPolicy
 
 
@@ -193,7 +193,7 @@ def test_ten_threads_share_one_connection(ssh: SshExecutor, web: Sshd) -> None:
 def test_more_sessions_than_the_server_allows_wait_for_their_turn(
     ssh: SshExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "SESSIONS", 30)  # sshd's MaxSessions is 10
+    monkeypatch.setattr(lines, "SESSIONS", 30)  # sshd's MaxSessions is 10
     with ThreadPoolExecutor(20) as pool:
         outputs = list(pool.map(lambda number: run(ssh, sh(f"sleep 0.2; echo {number}"))[0].stdout, range(20)))
     assert outputs == [f"{number}\n" for number in range(20)]
@@ -284,24 +284,40 @@ def test_a_connection_in_use_is_not_idle(place: Place, web: Sshd, tmp_path: Path
     assert [first.exited, *(result.exited for result in others)] == [0, 0]
 
 
-def test_a_server_with_one_session_per_connection(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.serve("narrow", settings="MaxSessions 1")
+@pytest.mark.parametrize("allowed", [1, 2])
+def test_a_server_with_few_sessions_per_connection_gets_more_connections(place: Place, allowed: int) -> None:
+    """A lock, a followed log and three scripts at once: hardened servers often say MaxSessions 1 or 2."""
+    name = f"narrow-{allowed}"
+    server = place.serve(name, settings=f"MaxSessions {allowed}")
     ssh = place.executor()
+    held = ssh.hold(name, sh("echo held; cat >/dev/null"), 5.0)
+    follow = threading.Thread(target=lambda: ssh.stream(name, sh("sleep 3"), lambda error, piece: None))
+    follow.start()
+    barrier = threading.Barrier(3, timeout=20)
+
+    def run_beside_the_others(number: int, line: str) -> None:
+        barrier.wait()
+
+    def script(_number: int) -> tuple[Result, ...]:
+        return ssh.run(name, Script.of(sh("echo begun; sleep 0.1")), nobody, run_beside_the_others)
+
     with ThreadPoolExecutor(3) as pool:
-        runs = pool.map(lambda _number: ssh.run("narrow", Script.of(sh("sleep 0.2")), nobody, nobody), range(3))
-        assert [results[0].exited for results in runs] == [0, 0, 0]
+        assert [results[0].exited for results in pool.map(script, range(3))] == [0, 0, 0]
+    follow.join()
+    assert held.held
+    assert server.logins <= 5
+    held.release()
+    before = server.logins
+    for _ in range(6):
+        assert ssh.run(name, Script.of(sh("true")), nobody, nobody)[0].ok
+    assert server.logins == before
 
-    monkeypatch.setattr(wire, "SESSION_PATIENCE", 0.5)
-    refused: list[HostUnreachable] = []
 
-    def ask_for_more(number: int, line: str) -> None:
-        with pytest.raises(HostUnreachable, match="MaxSessions") as caught:
-            ssh.run("narrow", Script.of(sh("true")), nobody, nobody)
-        refused.append(caught.value)
-
-    (first,) = ssh.run("narrow", Script.of(sh("echo begun; sleep 1")), nobody, ask_for_more)
-    assert [error.step for error in refused] == ["session"]
-    assert first.exited == 0
+def test_a_server_that_lets_no_session_in_is_told(place: Place) -> None:
+    place.serve("closed", settings="MaxSessions 0")
+    with pytest.raises(HostUnreachable, match="MaxSessions") as caught:
+        place.executor().run("closed", Script.of(sh("true")), nobody, nobody)
+    assert caught.value.step == "session"
 
 
 def test_a_process_that_just_ends_is_not_held_up_by_its_connections(place: Place, web: Sshd) -> None:

@@ -1,4 +1,7 @@
-"""One kept connection per target: opened when needed, shared, opened again when it died. Imported late, with Fabric."""
+"""One kept connection per target: opened when needed, shared, opened again when it died. Imported late, with Fabric.
+
+Where sshd lets few sessions in on one connection (``MaxSessions``), there are as many more as it takes.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,24 @@ import contextlib
 import random
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import paramiko
 
 from ..errors import HostUnreachable
-from . import wire
+from . import lines, wire
 from .door import Door
 from .hold import SshHold
 from .keys import KeyRing
+from .lines import Line, Lines
 from .live import SshLive
 from .login import Entry, HostKeyCheck, short_type
 from .talk import Exchange
 from .target import Login, Target
 from .transport import Pulse, Transports
 from .wire import Connection, ConnectionLost, NoRoom
-
-SESSIONS = 8
-"""Scripts at once on one connection: sshd's MaxSessions is 10, and it frees a slot later than it says."""
 
 START_ATTEMPTS = 5
 """Tries where sshd drops new connections before its banner (MaxStartups)."""
@@ -36,7 +37,8 @@ LOGIN_PATIENCE = 75.0
 EVALUATE = "exec /bin/sh -c 'eval \"$(head -c {})\"'"
 """Reads so many bytes of script from stdin and leaves what follows to the script. Login shells all read it alike."""
 
-_FULL = "it allows no more sessions on one connection (MaxSessions)."
+_SILENT = "logged in, but no shell could be opened ({})."
+_FULL = "it allows no session on a connection (MaxSessions)."
 
 TRUSTED = 5.0
 """Seconds since its last packet for which a jump host's connection is used without asking."""
@@ -59,7 +61,7 @@ class Shop:
 
 
 class Link:
-    """The one connection to a target."""
+    """The way to a target: one connection, or a few."""
 
     def __init__(self, target: Target, shop: Shop, via: Link | None) -> None:
         self.target = target
@@ -72,12 +74,10 @@ class Link:
         self._shop = shop
         self._opening = threading.Lock()
         self._counting = threading.Lock()
-        self._sessions = threading.BoundedSemaphore(SESSIONS)
-        self._connection: Connection | None = None
-        self._door: Door | None = None
+        self._sessions = threading.BoundedSemaphore(lines.SESSIONS)
+        self._lines = Lines()
         self._used = 0.0
         self._running = 0
-        self._holds: weakref.WeakSet[SshHold] = weakref.WeakSet()
         self._failed: tuple[float, HostUnreachable] | None = None
 
     def converse(self, host: str, begin: Callable[[], Exchange]) -> Exchange:
@@ -86,46 +86,72 @@ class Link:
         Raises HostUnreachable only where nothing was sent.
         """
         with self._sessions, self._noted():
-            connection = self.open(host)
+            self.open(host)
             exchange = begin()
-            lost = self._try(host, connection, exchange)
+            lost = self._try(host, exchange)
             if lost is not None and not exchange.sent:
-                lost = self._try(host, self.open(host), exchange)
+                lost = self._try(host, exchange)
             if lost is not None and not exchange.sent:
-                raise self._no_session(host, f"logged in, but no shell could be opened ({lost}).")
+                raise self._no_session(host, _SILENT.format(lost))
             return exchange
 
-    def hold(self, host: str, line: str, heartbeat: float) -> SshHold:
-        """A session that stays open until it is released. Raises HostUnreachable.
-
-        Not one of the ``SESSIONS``: the two that sshd has beyond those are for this.
-        """
-        _connection, channel = self._session(host, line.encode())
-        self._holds.add(hold := SshHold(channel, line, heartbeat))
-        return hold
+    def hold(self, host: str, text: str, heartbeat: float) -> SshHold:
+        """A session that stays open until it is released. Raises HostUnreachable. Not one of the ``SESSIONS``."""
+        with self._session(host, text.encode()) as (line, channel):
+            line.holds.add(hold := SshHold(channel, text, heartbeat))
+            return hold
 
     def stream(self, host: str, live: SshLive) -> None:
         """Runs ``live`` to its end in a session of its own. Raises HostUnreachable where nothing was sent."""
-        with self._sessions, self._noted():
-            connection, channel = self._session(host, live.text)
-            live.run(channel, Pulse(connection.transport))
+        with self._sessions, self._noted(), self._session(host, live.text) as (line, channel):
+            live.run(channel, Pulse(line.connection.transport))
             if live.dead:
-                self._drop(connection)
+                self.dropped(line.connection)
 
-    def _session(self, host: str, text: bytes) -> tuple[Connection, paramiko.Channel]:
+    @contextlib.contextmanager
+    def _session(self, host: str, text: bytes) -> Iterator[tuple[Line, paramiko.Channel]]:
         """A session that reads ``text`` first and leaves what comes after it to that."""
-        for last_try in (False, True):
-            connection = self.open(host)
+        line, channel = self._started(host, EVALUATE.format(len(text)))
+        try:
+            yield line, channel
+        finally:
+            self._left(line, had=True)
+
+    def _started(self, host: str, command: str) -> tuple[Line, paramiko.Channel]:
+        lost: ConnectionLost | None = None
+        self.open(host)
+        while True:
+            line = self._entered(host)
             try:
-                with self._shop.guard(2 * wire.SESSION_PATIENCE, connection.abort):
-                    return connection, connection.start_session(EVALUATE.format(len(text)))
+                with self._shop.guard(2 * wire.SESSION_PATIENCE, line.connection.abort):
+                    return line, line.connection.start_session(command)
             except NoRoom:
-                raise self._no_session(host, _FULL) from None
-            except ConnectionLost as lost:
-                self._drop(connection)
-                if last_try:
-                    raise self._no_session(host, f"logged in, but no shell could be opened ({lost}).") from None
-        raise AssertionError("the loop returns or raises")
+                self._narrow(host, line)
+            except ConnectionLost as error:
+                self.dropped(line.connection)
+                if lost is not None:
+                    raise self._no_session(host, _SILENT.format(error)) from None
+                lost = error
+
+    def _entered(self, host: str) -> Line:
+        """A connection with room for one session more, which is counted from now on."""
+        with self._opening:
+            line = self._lines.roomy() or self._lines.add(self._start(host))
+            line.busy += 1
+            return line
+
+    def _left(self, line: Line, *, had: bool) -> None:
+        with self._opening:
+            line.busy -= 1
+            line.had += had
+
+    def _narrow(self, host: str, line: Line) -> None:
+        """The next session goes over another connection. Raises HostUnreachable where none would take it."""
+        with self._opening:
+            lets_in = self._lines.narrow(line)
+        self._left(line, had=False)
+        if not lets_in:
+            raise self._no_session(host, _FULL) from None
 
     def open(self, host: str) -> Connection:
         """The open connection. ``host`` is whom an error is about."""
@@ -134,33 +160,46 @@ class Link:
             if self._failed is not None and self._failed[0] > asked:
                 # Somebody tried while we waited: fifty hosts behind a dead jump host wait for it once.
                 raise self._about(self._failed[1], host)
-            connection = self._connection
-            if connection is not None and connection.is_connected and not self._is_stale():
-                return connection
-            self._let_go()
-            self._connection = self._start(host)
-            self._used = time.monotonic()
-            return self._connection
+            line = self._lines.first
+            if line is None or not line.alive or self._is_stale():
+                line = self._lines.put_first(self._start(host))
+                self._used = time.monotonic()
+            return line.connection
 
     def close(self) -> None:
-        """Lets it go; what runs over it is cut off."""
-        self._let_go()
+        """Lets everything go; what runs over it is cut off."""
+        self._lines.let_go(lambda line: True)
 
-    def _try(self, host: str, connection: Connection, exchange: Exchange) -> ConnectionLost | None:
-        exchange.guard = lambda seconds: self._shop.guard(seconds, connection.abort)
-        try:
-            # Opening the session has its own limit, starting the shell has none.
-            with exchange.guard(exchange.limit + 2 * wire.SESSION_PATIENCE):
-                connection.converse(exchange)
-        except ConnectionLost as lost:
-            self._drop(connection)
-            return lost
-        except NoRoom:
-            # What runs on this connection is left in peace.
-            raise self._no_session(host, _FULL) from None
-        if exchange.dead:
-            self._drop(connection)
-        return None
+    def dropped(self, connection: Connection) -> None:
+        """Lets a connection go that does not answer any more."""
+        connection.abort()
+        with self._opening:
+            self._lines.let_go(lambda line: line.connection is connection)
+
+    def _try(self, host: str, exchange: Exchange) -> ConnectionLost | None:
+        while True:
+            line = self._entered(host)
+            exchange.guard = partial(self._guarded, line)
+            try:
+                # Opening the session has its own limit, starting the shell has none.
+                with exchange.guard(exchange.limit + 2 * wire.SESSION_PATIENCE):
+                    line.connection.converse(exchange)
+            except NoRoom:  # what runs on this connection is left in peace
+                self._narrow(host, line)
+                continue
+            except ConnectionLost as lost:
+                self.dropped(line.connection)
+                return lost
+            except BaseException:
+                self._left(line, had=True)
+                raise
+            self._left(line, had=True)
+            if exchange.dead:
+                self.dropped(line.connection)
+            return None
+
+    def _guarded(self, line: Line, seconds: float) -> contextlib.AbstractContextManager[None]:
+        return self._shop.guard(seconds, line.connection.abort)
 
     def _no_session(self, host: str, sentence: str) -> HostUnreachable:
         return HostUnreachable(host, "session", f"{sentence} Try `{self.target.command} true`.")
@@ -179,30 +218,16 @@ class Link:
     def _is_stale(self) -> bool:
         """Nothing went over it for long. Never while something runs over it besides the one who asks."""
         idle = time.monotonic() - self._used > self._shop.idle_timeout
-        return idle and self._running <= 1 and not self.carries and not any(hold.held for hold in self._holds)
+        return idle and self._running <= 1 and not self.carries and not self._lines.held
 
-    def _drop(self, connection: Connection) -> None:
-        connection.abort()
-        with self._opening:
-            if self._connection is connection:
-                self._let_go()
-
-    def _let_go(self) -> None:
-        connection, self._connection = self._connection, None
-        door, self._door = self._door, None
-        if connection is not None:
-            connection.abort()
-        if door is not None:
-            door.close()
-
-    def _start(self, host: str) -> Connection:
+    def _start(self, host: str) -> Line:
         try:
             return self._persist(host)
         except HostUnreachable as error:
             self._failed = (time.monotonic(), error)
             raise self._about(error, host) from None
 
-    def _persist(self, host: str) -> Connection:
+    def _persist(self, host: str) -> Line:
         why = ""
         for attempt in range(START_ATTEMPTS):
             if attempt:
@@ -222,7 +247,7 @@ class Link:
             return None
         connection = self.via.open(host)
         if time.monotonic() - connection.heard > TRUSTED and not connection.answers(GATEWAY_PATIENCE):
-            self.via._drop(connection)
+            self.via.dropped(connection)
             connection = self.via.open(host)
         return connection
 
@@ -233,7 +258,7 @@ class Link:
             sentence = f"the jump host {self.target.alias}: {sentence}"
         return HostUnreachable(host, error.step, sentence)
 
-    def _attempt(self, host: str) -> Connection:
+    def _attempt(self, host: str) -> Line:
         begun = time.monotonic()
         gateway = self._gateway(host)  # before the throttle: it takes its own turn
         with self._shop.starts:
@@ -256,9 +281,8 @@ class Link:
                 connection.abort()
                 door.close()
                 raise readable from None
-        self._door = door
         self.login = self._describe(connection, door, entry, time.monotonic() - begun)
-        return connection
+        return Line(connection, door)
 
     def _describe(self, connection: Connection, door: Door, entry: Entry, seconds: float) -> Login:
         key = connection.transport.get_remote_server_key()

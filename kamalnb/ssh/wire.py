@@ -30,6 +30,10 @@ SESSION_PATIENCE = 10.0
 """Seconds for a session to open. A connection that does not answer in that time is dead."""
 
 
+ROOM_PATIENCE = 1.0
+"""Seconds for which sshd may say that it has no room for a session: it frees one later than it says."""
+
+
 class ConnectionLost(Exception):
     """The connection is gone, or as good as."""
 
@@ -99,9 +103,9 @@ class Connection(fabric.Connection):  # type: ignore[misc]
     def create_session(self) -> paramiko.Channel:
         """A session channel. A host that has no free one (``MaxSessions``) is asked again for a while.
 
-        Raises ConnectionLost where there is no answer, NoRoom where it is no for ``SESSION_PATIENCE``.
+        Raises ConnectionLost where there is no answer, NoRoom where it is no for ``ROOM_PATIENCE``.
         """
-        until = time.monotonic() + SESSION_PATIENCE
+        until = time.monotonic() + ROOM_PATIENCE
         while True:
             asked = time.monotonic()
             try:

@@ -22,7 +22,7 @@ CONTAINER_FORMAT = (
     '"check":{{if .Config.Healthcheck}}{{json .Config.Healthcheck}}{{else}}null{{end}},'
     '"mounts":{{json .Mounts}},"networks":{{json .NetworkSettings.Networks}},'
     '"network_mode":{{json .HostConfig.NetworkMode}},"ports":{{json .Config.ExposedPorts}},"args":{{json .Args}},'
-    '"published":{{json .HostConfig.PortBindings}}}'
+    '"published":{{json .HostConfig.PortBindings}},"userns":{{json .HostConfig.UsernsMode}}}'
 )
 
 IMAGE_FORMAT = (
@@ -77,6 +77,8 @@ class Container:
     args: tuple[str, ...] = ()
     published: Mapping[int, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     """Container port to the host's (address, port) pairs."""
+    userns: str = ""
+    """``host`` where its users are the host's, though Docker maps those of others."""
 
     @property
     def running(self) -> bool:
@@ -191,6 +193,7 @@ def _container(document: dict[str, Any]) -> Container:
         ports=_ports(document["ports"]),
         args=tuple(map(str, document["args"] or ())),
         published=_published(document.get("published")),
+        userns=str(document.get("userns") or ""),
     )
 
 

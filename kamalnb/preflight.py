@@ -67,6 +67,8 @@ class Facts:
     version: str
     least_api: tuple[int, ...] = ()
     free: tuple[tuple[str, int], ...] = field(default=())
+    security: tuple[str, ...] = ()
+    """Names of Docker's own: ``userns``, ``rootless``, ``seccomp``, ``selinux``, …"""
     clock: float = 0.0
 
 
@@ -92,10 +94,10 @@ def survey(config: Config, host: str, roles: tuple[Role, ...], now: float, *, wi
     if len(results) < len(questions) or not all(result.ok for result in results):
         return Survey(host=host, checks=(_broken(host, results),))
     answers = [question.read(result.stdout) for question, result in zip(questions, results, strict=True)]
-    (api, version, least_api), free, clock, everything, cords, *rest = answers
+    (api, version, least_api), (security, free), clock, everything, cords, *rest = answers
     found = proxy.among(everything)
     containers = tuple(one for one in everything if one.labels.get("service") == config.service)
-    facts = Facts(api=api, version=version, least_api=least_api, free=free, clock=clock)
+    facts = Facts(api=api, version=version, least_api=least_api, free=free, security=security, clock=clock)
     running = traefik.proxy(found) if found is not None and found.status == "running" else None
     checks = (*_host_checks(host, facts, now), *_traefik_checks(host, roles, found, facts))
     return Survey(
@@ -121,20 +123,32 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _disk(run_directory: str) -> Question[tuple[tuple[str, int], ...]]:
-    script = (
-        'k_disk() { k_d=$1; [ -d "$k_d" ] || k_d=.; '
-        'df -Pk "$(docker info --format \'{{.DockerRootDir}}\')" . "$k_d" | tail -n +2; }'
-    )
-    return Question(look("disk", "k_disk", run_directory, uses=(script,)), _free)
+# Where Docker maps users, its directory is below one that a plain user may not look into: the nearest one counts then.
+_DISK = """\
+k_disk() {
+  k_d=$1; [ -d "$k_d" ] || k_d=.
+  k_i=$(docker info --format '{{json .SecurityOptions}}|{{.DockerRootDir}}') || return 1
+  k_r=${k_i#*|}
+  until [ -d "$k_r" ] || [ -z "$k_r" ]; do k_r=${k_r%/*}; done
+  printf '%s\\n' "${k_i%%|*}"; df -Pk "${k_r:-/}" . "$k_d" | tail -n +2
+}"""
 
 
-def _free(text: str) -> tuple[tuple[str, int], ...]:
-    """Mount points and their free KiB, from ``df -P``."""
-    rows = [line.split() for line in text.splitlines() if line.strip()]
+def _disk(run_directory: str) -> Question[tuple[tuple[str, ...], tuple[tuple[str, int], ...]]]:
+    return Question(look("disk", "k_disk", run_directory, uses=(_DISK,)), _secured_and_free)
+
+
+def _secured_and_free(text: str) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
+    """Docker's security options, then mount points and their free KiB, from ``df -P``."""
+    first, _, rest = text.partition("\n")
+    try:
+        options = [str(option).partition(",")[0].removeprefix("name=") for option in json.loads(first) or ()]
+    except (ValueError, TypeError) as error:
+        raise Unclear("disk", text, "no list of security options first") from error
+    rows = [line.split() for line in rest.splitlines() if line.strip()]
     if not rows or any(len(row) < 6 or not row[3].lstrip("-").isdigit() for row in rows):
         raise Unclear("disk", text, "not what df -P prints")
-    return tuple(dict.fromkeys((" ".join(row[5:]), int(row[3])) for row in rows))
+    return tuple(options), tuple(dict.fromkeys((" ".join(row[5:]), int(row[3])) for row in rows))
 
 
 def _clock() -> Question[float]:
@@ -177,6 +191,12 @@ def _host_checks(host: str, facts: Facts, now: float) -> Iterator[Check]:
         yield Check(host=host, name="docker", verdict="failed", sentence=f"Docker {facts.version} is too old.", fix=fix)
     else:
         yield Check(host=host, name="docker", verdict="ok", sentence=f"Docker {facts.version}")
+    if "rootless" in facts.security:
+        yield Check(
+            host=host, name="docker", verdict="failed",
+            sentence="Docker runs rootless there, where the host itself cannot reach Traefik to ask what it routes.",
+            fix="Let Docker run as root on that host.",
+        )  # fmt: skip
     for mount, free in facts.free:
         yield _disk_check(host, mount, free)
     apart = abs(facts.clock - now)
@@ -216,6 +236,14 @@ def _traefik_checks(host: str, roles: tuple[Role, ...], found: Container | None,
     if found is None or found.status != "running":
         how = "is not there" if found is None else f"is {found.status}"
         yield Check(host=host, name="traefik", verdict="failed", sentence=f"Traefik {how}.", fix="invoke traefik.boot")
+        return
+    endpoint = traefik.arguments(found.args).get("providers.docker.endpoint", "unix://")
+    if "userns" in facts.security and found.userns != "host" and endpoint.startswith("unix://"):
+        yield Check(
+            host=host, name="traefik", verdict="failed",
+            sentence="Docker maps users there (userns-remap): Traefik may not read its socket and sees no container.",
+            fix="Say userns: host under traefik's options, then: invoke traefik.reboot.",
+        )  # fmt: skip
         return
     old = traefik.too_old(traefik.release(found.image, found.labels))
     if old and facts.least_api > traefik.OLD_API:

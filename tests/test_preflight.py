@@ -76,6 +76,14 @@ def lost_later(host: PretendHost) -> None:
     host.lose_connection("clock")
 
 
+def rootless(host: PretendHost) -> None:
+    host.security = ("seccomp,profile=builtin", "rootless")
+
+
+def maps_users(host: PretendHost) -> None:
+    host.security = ("userns",)
+
+
 WRONG = [
     (lost, "connection", "failed", "Run it again."),
     (lost_later, "connection", "failed", "Run it again."),
@@ -87,6 +95,8 @@ WRONG = [
     (wrong_clock, "clock", "warning", "timedatectl"),
     (no_traefik, "traefik", "failed", "traefik.boot"),
     (stopped_traefik, "traefik", "failed", "traefik.boot"),
+    (rootless, "docker", "failed", "as root"),
+    (maps_users, "traefik", "failed", "userns: host"),
     (no_df, "disk", "failed", "Try it there"),
 ]
 

@@ -57,6 +57,7 @@ case "$1 $2" in
   "image "*) [ -e image ] && cat image ;;
   "run "*) printf 'Version:      2.11.31\n' ;;
   "version "*) echo up ;;
+  "info "*) cat security 2>/dev/null || echo '["name=seccomp,profile=default"]' ;;
   "cp "*) if [ "$3" = - ]; then cat "$(find "${2%%:*}")/kept"; else cat >"$(find "${3%%:*}")/kept"; fi ;;
 esac
 """
@@ -144,6 +145,25 @@ def test_the_old_one_is_started_again_where_the_new_one_does_not_route(stub: Hos
 def test_an_old_one_that_does_not_come_back_is_told(stub: Host) -> None:
     stub.box("traefik", "running", refuse="1").box(NEW, "created", refuse="1")
     assert "old lost" in reboot(stub, *ANSWERS).stdout
+
+
+@pytest.mark.parametrize(
+    ("security", "words", "code"),
+    [
+        ('["name=seccomp"]', (), 0),
+        ('["name=userns"]', (), 78),
+        ('["name=userns"]', ("--userns", "host"), 0),
+        ('["name=userns"]', ("--providers.docker.endpoint=tcp://proxy:2375",), 0),
+    ],
+)
+def test_where_docker_maps_users_only_a_traefik_that_can_read_the_socket_is_started(
+    stub: Host, security: str, words: tuple[str, ...], code: int
+) -> None:
+    (stub.path / "security").write_text(f"{security}\n")
+    done = stub.run("k_boot_traefik", "docker", "run", "--name", "traefik", *words, "traefik:v3.7")
+    assert done.returncode == code
+    assert ("say userns: host" in done.stderr) is (code == 78)
+    assert any(call.startswith("run ") for call in stub.calls) is (code == 0)
 
 
 def test_nothing_stops_where_the_new_one_was_never_made(stub: Host) -> None:

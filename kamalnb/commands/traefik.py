@@ -54,6 +54,12 @@ k_boot_traefik() {
     running) echo "runs already"; return 0 ;;
     ?*) docker start traefik >/dev/null && echo "started again"; return ;;
   esac
+  case "$(docker info --format '{{json .SecurityOptions}}') $* " in
+    *name=userns*" --userns host "* | *name=userns*docker.endpoint=tcp*) ;;
+    *name=userns*)
+      echo "Docker maps users here (userns-remap), so Traefik could not read its socket: say userns: host under its options" >&2
+      return 78 ;;
+  esac
   "$@" >/dev/null || { k_r=$?; docker rm --force traefik >/dev/null 2>&1; return $k_r; }
   echo "started"
 }"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsons
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,7 @@ def _audit(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
 
 def _disk(host: PretendHost, words: tuple[str, ...], say: Say) -> Play:
     yield TAKES
+    say(jsons.dumps([f"name={name}" for name in host.security]))
     say(f"/dev/vda1 102400000 1 {host.free_kib} 1% /")
     return 0
 

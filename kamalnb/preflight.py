@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import traefik
-from .commands import app, cord, proxy
+from .commands import app, cord, proxy, server
 from .config.model import Config, Role
 from .docker import Container, Image
 from .errors import Unclear
@@ -80,7 +80,7 @@ def survey(config: Config, host: str, roles: tuple[Role, ...], now: float, *, wi
     questions: tuple[Question[Any], ...] = (
         _docker(),
         _disk(config.run_directory),
-        _clock(),
+        server.clock(),
         app.census(config.service),
         cord.all_of(config.run_directory),
         *((app.images(config.repository),) if with_images else ()),
@@ -149,10 +149,6 @@ def _secured_and_free(text: str) -> tuple[tuple[str, ...], tuple[tuple[str, int]
     if not rows or any(len(row) < 6 or not row[3].lstrip("-").isdigit() for row in rows):
         raise Unclear("disk", text, "not what df -P prints")
     return tuple(options), tuple(dict.fromkeys((" ".join(row[5:]), int(row[3])) for row in rows))
-
-
-def _clock() -> Question[float]:
-    return Question(look("clock", "date", "+%s"), float)
 
 
 def _cut_off(host: str, last: Result) -> Check:

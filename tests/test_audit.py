@@ -86,8 +86,17 @@ def test_lines_are_bounded_on_the_host() -> None:
 def test_since_leaves_out_what_is_older_and_keeps_a_broken_line_with_its_neighbour() -> None:
     host = PretendHost()
     host.files[PATH] = "[2026-01-01T00:00:00Z] [me] old\n[2026-01-02T00:00:00Z] [me] new\nbroken\n"
-    since = since_seconds("2026-01-01T12:00:00Z", 0.0)
-    assert [row["message"] for row in rows(host, audits(since=since))] == ["new", "broken"]
+    assert [row["message"] for row in rows(host, audits(since="2026-01-01T12:00:00Z"))] == ["new", "broken"]
+
+
+def test_a_while_ago_is_by_the_hosts_own_clock() -> None:
+    """It may be a day off: as its lines are."""
+    host = PretendHost()
+    host.began += 86_400.0
+    host.files[PATH] = "[2026-01-01T23:00:00Z] [me] old\n[2026-01-01T23:58:00Z] [me] new\n"
+    assert [row["message"] for row in rows(host, audits(since="10m"))] == ["new"]
+    with pytest.raises(UsageError, match="is no moment"):
+        audits(since="yesterday")
 
 
 def test_hosts_are_merged_newest_first() -> None:

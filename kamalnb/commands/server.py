@@ -12,6 +12,11 @@ def home() -> Question[str]:
     return Question(look("where home is", "pwd", "-P"), _directory)
 
 
+def clock() -> Question[float]:
+    """Seconds since 1970 by the host's clock, which may differ from ours: its own times are measured by it."""
+    return Question(look("clock", "date", "+%s"), float)
+
+
 def tool() -> Question[str | None]:
     """The first program on the host that can fetch an address."""
     script = (

@@ -80,8 +80,7 @@ class Looking(Base):
         """
         from ..reads import audit
 
-        moment = audit.since_seconds(since, time.time()) if since else None
-        return self._frame(audit.audits(lines, moment))
+        return self._frame(audit.audits(lines, since))
 
     def registry_tags(self) -> Listed:
         """The tags that the registry lists for the image, with the login of the file; a note where it does not."""

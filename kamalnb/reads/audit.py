@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..commands import audit, server
 from ..errors import UsageError
-from ..flow import Flow, ask
+from ..flow import Flow, ask_all
 from ..tables import Column, Row, seconds_of
 from . import Answers, Read, Scene
 
@@ -27,15 +27,20 @@ COLUMNS = (
 )
 
 
-def audits(lines: int | None = None, since: float | None = None) -> Read:
-    """The table of the last ``lines`` of each host (50), or of what was written after ``since`` (seconds of 1970)."""
+def audits(lines: int | None = None, since: str | None = None) -> Read:
+    """The table of the last ``lines`` of each host (50), or of what was written after ``since``.
+
+    ``since`` is a moment, or a while ago by each host's own clock. Raises ``UsageError`` where it is neither.
+    """
+    if since is not None:
+        since_seconds(since, 0.0)
     wanted = min(lines or (MOST_LINES if since is not None else LINES), MOST_LINES)
 
     def look(scene: Scene) -> Flow[tuple[Row, ...]]:
         config = scene.config
         path = server.audit_path(config.service, config.destination, config.run_directory)
-        found = yield from ask(audit.tail(path, wanted))
-        return tuple(_rows(scene, found, since))
+        found, now = yield from ask_all(audit.tail(path, wanted), server.clock())
+        return tuple(_rows(scene, found, since_seconds(since, now) if since else None))
 
     return Read(name="audit", columns=COLUMNS, look=look, whole=_merged)
 

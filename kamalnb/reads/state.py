@@ -31,6 +31,8 @@ class HostState:
     lock: Lock
     switching: int
     """Switches that this host is finishing by itself now."""
+    now: float
+    """Seconds since 1970 by its own clock, as are all times that it shows."""
 
     def of(self, role: Role) -> tuple[Container, ...]:
         """The role's containers, the newest first."""
@@ -77,13 +79,14 @@ def questions(config: Config) -> tuple[Question[Any], ...]:
         proxy.servers(),
         lock.state(config),
         server.switching(f"{config.run_directory}/runs"),
+        server.clock(),
     )
 
 
 def told(answers: Sequence[Any]) -> HostState:
     """The answers to ``questions``, in their order."""
-    containers, cords, servers, held, switching = answers
-    return HostState(containers=containers, cords=cords, servers=servers, lock=held, switching=switching)
+    containers, cords, servers, held, switching, now = answers
+    return HostState(containers=containers, cords=cords, servers=servers, lock=held, switching=switching, now=now)
 
 
 def standings(state: HostState, role: Role) -> Iterator[Standing]:

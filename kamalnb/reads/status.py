@@ -59,7 +59,7 @@ def _row(scene: Scene, state: HostState, role: Role, found: list[Standing]) -> R
         "by": origin.by, "revision": origin.revision, "previous": before,
         "also": ", ".join(f"{short(one.version)} ({one.mark})" for one in also), "lock": state.lock.sentence,
         "restarts": told.restarts if told else None, "file": origin.file, "hosts": origin.hosts or None,
-        "switching": state.switching, "error": "", "mark": "serves" if serves else "",
+        "switching": state.switching, "error": "", "mark": "serves" if serves else "", "now": state.now,
         "digest": told.image_id.removeprefix("sha256:")[:12] if told else "",
     }  # fmt: skip
 
@@ -103,7 +103,7 @@ def _last(answers: Answers, rows: Sequence[Row]) -> Iterator[str]:
     if last is None:
         return
     who = f" by {last['by']}" if last["by"] else ""
-    ago = seconds(max(0.0, answers.now - last["since"]))
+    ago = seconds(max(0.0, last["now"] - last["since"]))
     at = f"{moment(last['since']):%Y-%m-%d %H:%M:%S} UTC"
     yield f"Last boot: {short(str(last['version']))}{who} at {at}, {ago} ago."
     if last.get("previous") and all(row["status"] == "serves" for row in rows):

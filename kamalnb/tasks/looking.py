@@ -71,12 +71,9 @@ def audit(at: At, lines: int = 0, since: str = "") -> int:
 
     invoke audit --since=2d
     """
-    import time
-
     from ..reads import audit
 
-    moment = audit.since_seconds(since, time.time()) if since else None
-    return at.show(audit.audits(lines or None, moment))
+    return at.show(audit.audits(lines or None, since or None))
 
 
 TASKS = (status, containers, version, images, stats, audit)

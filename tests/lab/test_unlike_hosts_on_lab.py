@@ -1,0 +1,159 @@
+"""Hosts unlike ours: each works, under load, with nothing lost, or is refused with a reason before any cord moves."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import MakeShop
+from shop import NO_WEBSOCKET, Shop, assert_nothing_lost, until
+from spoiled import busybox, instead_of, login_shell, sshd_says
+from typed import Keyboard
+
+from kamalnb.events import Phase
+
+HOST = "web-1"
+DAY = 86_400
+LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+
+
+@pytest.fixture(scope="module")
+def shop(make_shop: MakeShop) -> Shop:
+    shop = make_shop("unlike", (HOST,), drain_timeout=3)
+    shop.must_boot("v1")
+    return shop
+
+
+@contextmanager
+def served(shop: Shop) -> Iterator[None]:
+    """Everything in it happens under load, and loses nothing."""
+    with shop.load(NO_WEBSOCKET) as load:
+        yield
+        load.stop()
+    assert_nothing_lost(load.compare_orders(shop.orders()))
+
+
+def up_and_down(shop: Shop) -> None:
+    """Two boots: one switches up, the other down."""
+    now = shop.version_at(HOST)
+    versions = [version for version in ("v1", "v2", "v3") if version != now][:2]
+    assert {shop.must_boot(version).direction(HOST) for version in versions} == {"up", "down"}
+
+
+def looked_at(shop: Shop, now: str) -> None:
+    """What reads, and what runs a command, works as anywhere."""
+    keys = Keyboard.at(shop.config())
+    assert now in keys.kamalnb("status").said
+    assert "listens" in keys.kamalnb("logs", "--lines=20").must().out
+    assert keys.kamalnb("exec", "echo 'a  b' \"$VERSION\"", "--reuse").must().out.count(f"a  b {now}") == 1
+    assert keys.kamalnb("server.exec", "echo 'c  d'").must().out.count("c  d") == 1
+    assert "Booted app version" in keys.kamalnb("audit").must().out
+
+
+@pytest.mark.parametrize("shell", ["/usr/bin/fish", "/bin/tcsh"])
+def test_login_shell_that_is_not_posix(shop: Shop, shell: str) -> None:
+    with login_shell(shop, HOST, shell), served(shop):
+        name = shop.as_deploy(HOST, "echo $version$FISH_VERSION; ps -o comm= $$; ps -o comm= $fish_pid").stdout
+        assert Path(shell).name in name
+        up_and_down(shop)
+        looked_at(shop, shop.version_at(HOST))
+
+
+def test_busybox_userland(shop: Shop) -> None:
+    with busybox(shop, HOST), served(shop):
+        assert shop.as_deploy(HOST, "readlink -f $(command -v sed) /bin/sh").stdout.split() == ["/usr/bin/busybox"] * 2
+        up_and_down(shop)
+        looked_at(shop, shop.version_at(HOST))
+
+
+def test_sshd_with_one_session_a_connection_and_few_starts(shop: Shop) -> None:
+    """Hardened. The defaults (MaxSessions 10, MaxStartups 10:30:100) are those that all other tests meet."""
+    with sshd_says(shop, HOST, "MaxSessions 1", "MaxStartups 2:50:4"), served(shop):
+        keys = Keyboard.at(shop.config())
+        follower = keys.begin("logs", "--follow")
+        try:
+            up_and_down(shop)
+            assert keys.kamalnb("check", "-q").code == 0
+            assert "a  b" in keys.kamalnb("exec", "echo 'a  b'", "--reuse").must().out
+        finally:
+            follower.terminate()
+            followed, complaint = follower.communicate(timeout=20)
+        assert f"{shop.version_at(HOST)} listens" in followed, complaint
+
+
+@pytest.mark.parametrize("settings", ["", "MaxStartups 2:100:4"], ids=["defaults", "hardened"])
+def test_forty_logins_at_once(shop: Shop, tmp_path: Path, settings: str) -> None:
+    """One sshd under forty names: sshd drops what is too much before it says a word, and is asked again."""
+    there, names = shop.lab.host(HOST), [f"alias-{number}" for number in range(40)]
+    config = tmp_path / "ssh_config"
+    config.write_text(
+        f"Host alias-*\n  HostName {there.address}\n  Port {there.ssh_port}\n  HostKeyAlias {HOST}\n"
+        f"Include {shop.lab.ssh_config}\n"
+    )
+    known = tmp_path / "known_hosts"
+    lines = (shop.lab.directory / "known_hosts").read_text().splitlines()
+    known.write_text("".join(f"{HOST} {line.split(' ', 1)[1]}\n" for line in lines if str(there.ssh_port) in line))
+    key = shop.lab.directory / "keys" / "id_lab"
+    text = config.read_text()
+    config.write_text(text.replace("  Port", f"  UserKnownHostsFile {known}\n  IdentityFile {key}\n  Port"))
+    servers = {"web": {"hosts": names, "labels": shop.labels()}}
+    keys = Keyboard.at(shop.config(servers=servers, ssh={"user": "deploy", "config": str(config)}))
+    with sshd_says(shop, HOST, *filter(None, [settings])):
+        rows = keys.kamalnb("version", "--json").must().rows
+    assert sorted(row["host"] for row in rows) == sorted(names)
+    assert {row["version"] for row in rows} == {shop.version_at(HOST)}, rows
+
+
+def test_cord_that_the_container_may_not_see(shop: Shop) -> None:
+    """As under SELinux: the kernel forbids the container's root what is mounted there. No cord moves."""
+    before, now = shop.standing(HOST), shop.version_at(HOST)
+    forbid = f'[ "\\$1" != run ] || chmod 700 {shop.run_directory}/cords/*/\nexec /usr/bin/docker "\\$@"'
+    with instead_of(shop, HOST, "docker", forbid), served(shop):
+        for _ in range(2):
+            ran = shop.boot("v4", options={"cap-drop": ["DAC_OVERRIDE", "DAC_READ_SEARCH"]})
+            told = ran.failure(HOST)
+            assert told.phase is Phase.VERIFY
+            assert "cannot see its cord in /tmp/kamal-cord" in told.error
+            assert "SELinux" in told.hint
+            assert told.serving == f"{now} serves, as before."
+            shop.shell(HOST, 'rm "$1"', told.kept)
+    assert shop.standing(HOST) == before
+
+
+@pytest.mark.parametrize("offset", [-DAY, DAY], ids=["a day behind", "a day ahead"])
+def test_clocks_that_differ_by_a_day(shop: Shop, offset: int) -> None:
+    """The controller's clock is wrong here (libfaketime), Docker's own and the host's are right: as seen from either,
+    the other one lies. Durations are measured by each on its own monotonic clock."""
+    assert LIBRARIES, "apt-get install faketime"
+    liar = {"LD_PRELOAD": str(LIBRARIES[0]), "FAKETIME": f"{offset:+d}", "DONT_FAKE_MONOTONIC": "1"}
+    keys = Keyboard.at(shop.config(), **liar)
+    said = subprocess.run(["date", "+%s"], env=liar, capture_output=True, text=True, check=True).stdout
+    assert abs(int(said) - time.time() - offset) < 60
+    now = shop.version_at(HOST)
+    new = next(version for version in ("v1", "v2", "v3") if version != now)
+    assert f"The host's clock is {DAY} s off" in keys.kamalnb("check").must().said
+    with served(shop):
+        follower = keys.begin("logs", "--follow", "--lines=1")
+        try:
+            keys.kamalnb("boot", f"--version={new}", "-q").must()
+            until(lambda: shop.version_at(HOST) == new, f"{new} serves")
+            looked_at(shop, new)
+            assert keys.kamalnb("undo", "-q").must()
+        finally:
+            follower.terminate()
+            followed, complaint = follower.communicate(timeout=20)
+    assert f"{new} listens" in followed, complaint
+    assert shop.version_at(HOST) == now
+    assert f"{now} " in keys.kamalnb("logs", "--since=10m").must().out
+    assert "-" not in keys.kamalnb("status").must().out.partition("last")[2][:40]
+    locked = keys.kamalnb("lock.acquire", "-m", "time")
+    try:
+        assert locked.must()
+        assert "time" in keys.kamalnb("lock.status").must().out
+        assert keys.kamalnb("boot", f"--version={new}", "-q").code == 75
+    finally:
+        keys.kamalnb("lock.release").must()

@@ -82,7 +82,7 @@ elif command -v python3 >/dev/null 2>&1; then
 u=p.urlsplit(sys.argv[2]);c=ssl._create_unverified_context()
 h=http.client.HTTPSConnection(u.netloc,timeout=2,context=c) if u.scheme=="https" else http.client.HTTPConnection(u.netloc,timeout=2)
 h.request("GET",u.path+("?"+u.query if u.query else ""));r=h.getresponse();b=r.read()
-print("HTTP/1.1",r.status);[print("%s: %s"%x) for x in r.getheaders()] if sys.argv[1]=="head" else sys.stdout.buffer.write(b)' "$1" "$2"
+print("HTTP/1.1",r.status,*("\\n%s: %s"%x for x in r.getheaders())) if sys.argv[1]=="head" else sys.stdout.buffer.write(b)' "$1" "$2"
 elif command -v ruby >/dev/null 2>&1; then
   exec ruby -rnet/http -ropenssl -e 'u=URI(ARGV[1]);h=Net::HTTP.new(u.host,u.port);h.use_ssl=u.scheme=="https";h.verify_mode=0;h.open_timeout=h.read_timeout=2
 r=h.get(u.request_uri);if ARGV[0]=="head" then puts "HTTP/1.1 #{r.code}";r.each_capitalized{|k,v|puts "#{k}: #{v}"} else puts r.body end' "$1" "$2"

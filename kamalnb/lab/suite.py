@@ -27,7 +27,6 @@ are for ``--thorough``."""
 PROGRAMS = {
     "git": "git", "ssh": "openssh-client", "sshd": "openssh-server", "shellcheck": "shellcheck",
     "busybox": "busybox-static", "tmux": "tmux", "ps": "procps", "chromium": "chromium",
-    "faketime": "faketime",
 }  # fmt: skip
 """What tests use besides the lab's own, and Debian's package for it."""
 SIDE_BY_SIDE = ("-n", "3")

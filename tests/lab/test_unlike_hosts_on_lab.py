@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +11,14 @@ import pytest
 from conftest import MakeShop
 from shop import NO_WEBSOCKET, Shop, assert_nothing_lost, until
 from spoiled import busybox, instead_of, login_shell, sshd_says
-from typed import Keyboard
+from typed import ROOT, Keyboard
 
 from kamalnb.events import Phase
 
 HOST = "web-1"
 DAY = 86_400
-LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+LIAR = "import os, time\ntrue = time.time\ntime.time = lambda: true() + float(os.environ['CLOCK_OFF'])\n"
+"""Each Python that finds it as sitecustomize has a clock that is wrong."""
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +57,15 @@ def looked_at(shop: Shop, now: str) -> None:
 @pytest.mark.parametrize("shell", ["/usr/bin/fish", "/bin/tcsh"])
 def test_login_shell_that_is_not_posix(shop: Shop, shell: str) -> None:
     with login_shell(shop, HOST, shell), served(shop):
-        name = shop.as_deploy(HOST, "echo $version$FISH_VERSION; ps -o comm= $$; ps -o comm= $fish_pid").stdout
-        assert Path(shell).name in name
+        assert shop.as_deploy(HOST, "echo $SHELL").stdout.strip() == shell
         up_and_down(shop)
         looked_at(shop, shop.version_at(HOST))
 
 
 def test_busybox_userland(shop: Shop) -> None:
     with busybox(shop, HOST), served(shop):
-        assert shop.as_deploy(HOST, "readlink -f $(command -v sed) /bin/sh").stdout.split() == ["/usr/bin/busybox"] * 2
+        for program in ("sed", "flock", "timeout", "date", "sh"):
+            assert shop.as_deploy(HOST, f"readlink -f $(command -v {program})").stdout.strip().endswith("/busybox")
         up_and_down(shop)
         looked_at(shop, shop.version_at(HOST))
 
@@ -85,10 +85,10 @@ def test_sshd_with_one_session_a_connection_and_few_starts(shop: Shop) -> None:
         assert f"{shop.version_at(HOST)} listens" in followed, complaint
 
 
-@pytest.mark.parametrize("settings", ["", "MaxStartups 2:100:4"], ids=["defaults", "hardened"])
-def test_forty_logins_at_once(shop: Shop, tmp_path: Path, settings: str) -> None:
-    """One sshd under forty names: sshd drops what is too much before it says a word, and is asked again."""
-    there, names = shop.lab.host(HOST), [f"alias-{number}" for number in range(40)]
+@pytest.mark.parametrize(("settings", "logins"), [("", 40), ("MaxStartups 2:100:4", 8)], ids=["defaults", "hardened"])
+def test_many_logins_at_once(shop: Shop, tmp_path: Path, settings: str, logins: int) -> None:
+    """One sshd under many names: sshd drops what is too much before it says a word, and is asked again."""
+    there, names = shop.lab.host(HOST), [f"alias-{number}" for number in range(logins)]
     config = tmp_path / "ssh_config"
     config.write_text(
         f"Host alias-*\n  HostName {there.address}\n  Port {there.ssh_port}\n  HostKeyAlias {HOST}\n"
@@ -111,10 +111,12 @@ def test_forty_logins_at_once(shop: Shop, tmp_path: Path, settings: str) -> None
 def test_cord_that_the_container_may_not_see(shop: Shop) -> None:
     """As under SELinux: the kernel forbids the container's root what is mounted there. No cord moves."""
     before, now = shop.standing(HOST), shop.version_at(HOST)
+    options = {"cap-drop": ["DAC_OVERRIDE", "DAC_READ_SEARCH"]}
+    servers = {"web": {"hosts": [HOST], "labels": shop.labels(), "options": options}}
     forbid = f'[ "\\$1" != run ] || chmod 700 {shop.run_directory}/cords/*/\nexec /usr/bin/docker "\\$@"'
     with instead_of(shop, HOST, "docker", forbid), served(shop):
         for _ in range(2):
-            ran = shop.boot("v4", options={"cap-drop": ["DAC_OVERRIDE", "DAC_READ_SEARCH"]})
+            ran = shop.boot("v4", servers=servers)
             told = ran.failure(HOST)
             assert told.phase is Phase.VERIFY
             assert "cannot see its cord in /tmp/kamal-cord" in told.error
@@ -125,17 +127,16 @@ def test_cord_that_the_container_may_not_see(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("offset", [-DAY, DAY], ids=["a day behind", "a day ahead"])
-def test_clocks_that_differ_by_a_day(shop: Shop, offset: int) -> None:
-    """The controller's clock is wrong here (libfaketime), Docker's own and the host's are right: as seen from either,
-    the other one lies. Durations are measured by each on its own monotonic clock."""
-    assert LIBRARIES, "apt-get install faketime"
-    liar = {"LD_PRELOAD": str(LIBRARIES[0]), "FAKETIME": f"{offset:+d}", "DONT_FAKE_MONOTONIC": "1"}
-    keys = Keyboard.at(shop.config(), **liar)
-    said = subprocess.run(["date", "+%s"], env=liar, capture_output=True, text=True, check=True).stdout
-    assert abs(int(said) - time.time() - offset) < 60
+def test_clocks_that_differ_by_a_day(shop: Shop, offset: int, tmp_path: Path) -> None:
+    """The controller's clock is wrong here, the host's and Docker's are right: seen from either, the other one lies.
+
+    Durations are measured by each on its own monotonic clock, ages by whose clock wrote the time.
+    """
+    (tmp_path / "sitecustomize.py").write_text(LIAR)
+    keys = Keyboard.at(shop.config(), PYTHONPATH=f"{tmp_path}:{ROOT}", CLOCK_OFF=str(offset))
     now = shop.version_at(HOST)
     new = next(version for version in ("v1", "v2", "v3") if version != now)
-    assert f"The host's clock is {DAY} s off" in keys.kamalnb("check").must().said
+    assert re.search(r"The host's clock is 86(399|4\d\d) s off", keys.kamalnb("check").must().said)
     with served(shop):
         follower = keys.begin("logs", "--follow", "--lines=1")
         try:
@@ -149,7 +150,8 @@ def test_clocks_that_differ_by_a_day(shop: Shop, offset: int) -> None:
     assert f"{new} listens" in followed, complaint
     assert shop.version_at(HOST) == now
     assert f"{now} " in keys.kamalnb("logs", "--since=10m").must().out
-    assert "-" not in keys.kamalnb("status").must().out.partition("last")[2][:40]
+    assert re.search(r"UTC, [\d.]+ s ago", keys.kamalnb("status").must().out)
+    assert keys.kamalnb("audit", "--since=10m", "--json").must().rows
     locked = keys.kamalnb("lock.acquire", "-m", "time")
     try:
         assert locked.must()

@@ -67,17 +67,21 @@ K_ALL
   done
 }"""
 
-# How to fetch an address with whatever is there. $1 is head (status and headers) or body, $2 the address.
+# How to fetch an address with whatever is there. $1 is head (status and headers) or body, $2 the address. The wget of
+# busybox is the last: of an answer like 404 or 503 it shows no headers, and some builds of it crash or have no limit.
 FETCH_TOOLS = ("curl", "wget", "python3", "ruby", "node", "php")
 HOST_TOOLS = (*FETCH_TOOLS, "bash")
 """On a host bash will do, which every Debian has: plain HTTP only. It spares a ``docker exec`` (0.1 s) a question."""
 FETCH = """\
 if command -v curl >/dev/null 2>&1; then
   if [ "$1" = head ]; then exec curl -sk -m 2 -o /dev/null -D - "$2"; fi; exec curl -sk -m 2 "$2"
-elif command -v wget >/dev/null 2>&1; then
-  k_w="-T 2"; if wget --version >/dev/null 2>&1; then k_w="-T 2 -t 1 --no-check-certificate --max-redirect=0 --content-on-error"; fi
-  if [ "$1" = head ]; then wget $k_w -q -S -O /dev/null "$2" 2>&1; exit 0; fi; exec wget $k_w -q -O - "$2"
-elif command -v python3 >/dev/null 2>&1; then
+fi
+k_w=; command -v wget >/dev/null 2>&1 && k_w=$(wget --help 2>&1)
+case $k_w in *content-on-error*)
+  k_w="-T 2 -t 1 --no-check-certificate --max-redirect=0 --content-on-error"
+  if [ "$1" = head ]; then wget $k_w -q -S -O /dev/null "$2" 2>&1; exit 0; fi; exec wget $k_w -q -O - "$2" ;;
+esac
+if command -v python3 >/dev/null 2>&1; then
   exec python3 -c 'import sys,ssl,http.client,urllib.parse as p
 u=p.urlsplit(sys.argv[2]);c=ssl._create_unverified_context()
 h=http.client.HTTPSConnection(u.netloc,timeout=2,context=c) if u.scheme=="https" else http.client.HTTPConnection(u.netloc,timeout=2)
@@ -93,12 +97,15 @@ if(m=="head"){console.log("HTTP/1.1 "+r.statusCode);for(let i=0;i<r.rawHeaders.l
 elif command -v php >/dev/null 2>&1; then
   exec php -r '$c=stream_context_create(["http"=>["ignore_errors"=>1,"timeout"=>2,"follow_location"=>0],"ssl"=>["verify_peer"=>false,"verify_peer_name"=>false]]);
 $b=@file_get_contents($argv[2],false,$c);if($b===false)exit(1);echo $argv[1]=="head"?implode("\\n",$http_response_header):$b;' "$1" "$2"
-elif command -v bash >/dev/null 2>&1; then
+elif command -v bash >/dev/null 2>&1 && [ "${2#http:}" != "$2" ]; then
   k_t="timeout 2"; command -v timeout >/dev/null 2>&1 || k_t=
   exec $k_t bash -c 'u=${2#http://}; a=${u%%/*}; r=$(printf "\\r"); exec 3<>"/dev/tcp/${a%:*}/${a##*:}" || exit 1
 printf "GET /%s HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n" "${u#*/}" "$a" >&3
 while IFS= read -r l <&3; do l=${l%"$r"}; [ -n "$l" ] || break; [ "$1" = body ] || printf "%s\\n" "$l"; done
 [ "$1" = head ] || cat <&3' k "$1" "$2"
+elif command -v wget >/dev/null 2>&1; then
+  case $k_w in *-T*) k_w="-T 2" ;; *) k_w= ;; esac
+  if [ "$1" = head ]; then wget $k_w -q -S -O /dev/null "$2" 2>&1; exit 0; fi; exec wget $k_w -q -O - "$2"
 fi
 exit 68"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -30,7 +31,9 @@ def booted_about(shop: Shop, *versions: str) -> None:
     """Boots one after the other, then an undo, all under load."""
     shop.must_boot(versions[0])
     with shop.load(NO_WEBSOCKET) as load:
-        directions = [shop.must_boot(version).direction(HOST) for version in versions[1:]]
+        pairs = itertools.pairwise(versions)
+        directions = [shop.must_boot(new, after=old).direction(HOST) for old, new in pairs]
+        load.stage("undo", order=(versions[-1], versions[-2]))
         undone = shop.fleet().undo().wait(check=False)
         assert undone.ok, undone.failures
         load.stop()

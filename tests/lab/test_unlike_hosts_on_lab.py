@@ -49,7 +49,7 @@ def looked_at(shop: Shop, now: str) -> None:
     keys = Keyboard.at(shop.config())
     assert now in keys.kamalnb("status").said
     assert "listens" in keys.kamalnb("logs", "--lines=20").must().out
-    assert keys.kamalnb("exec", "echo 'a  b' \"$VERSION\"", "--reuse").must().out.count(f"a  b {now}") == 1
+    assert keys.kamalnb("exec", "sh -c 'echo \"a  b $VERSION\"'", "--reuse").must().out.count(f"a  b {now}") == 1
     assert keys.kamalnb("server.exec", "echo 'c  d'").must().out.count("c  d") == 1
     assert "Booted app version" in keys.kamalnb("audit").must().out
 
@@ -64,7 +64,7 @@ def test_login_shell_that_is_not_posix(shop: Shop, shell: str) -> None:
 
 def test_busybox_userland(shop: Shop) -> None:
     with busybox(shop, HOST), served(shop):
-        for program in ("sed", "flock", "timeout", "date", "sh"):
+        for program in ("sed", "timeout", "date", "df", "sh"):
             assert shop.as_deploy(HOST, f"readlink -f $(command -v {program})").stdout.strip().endswith("/busybox")
         up_and_down(shop)
         looked_at(shop, shop.version_at(HOST))
@@ -113,7 +113,7 @@ def test_cord_that_the_container_may_not_see(shop: Shop) -> None:
     before, now = shop.standing(HOST), shop.version_at(HOST)
     options = {"cap-drop": ["DAC_OVERRIDE", "DAC_READ_SEARCH"]}
     servers = {"web": {"hosts": [HOST], "labels": shop.labels(), "options": options}}
-    forbid = f'[ "\\$1" != run ] || chmod 700 {shop.run_directory}/cords/*/\nexec /usr/bin/docker "\\$@"'
+    forbid = f'[ "$1" != run ] || chmod 700 {shop.run_directory}/cords/*/\nexec /usr/bin/docker "$@"'
     with instead_of(shop, HOST, "docker", forbid), served(shop):
         for _ in range(2):
             ran = shop.boot("v4", servers=servers)
@@ -143,11 +143,12 @@ def test_clocks_that_differ_by_a_day(shop: Shop, offset: int, tmp_path: Path) ->
             keys.kamalnb("boot", f"--version={new}", "-q").must()
             until(lambda: shop.version_at(HOST) == new, f"{new} serves")
             looked_at(shop, new)
-            assert keys.kamalnb("undo", "-q").must()
         finally:
             follower.terminate()
             followed, complaint = follower.communicate(timeout=20)
     assert f"{new} listens" in followed, complaint
+    with served(shop):
+        keys.kamalnb("undo", "-q").must()
     assert shop.version_at(HOST) == now
     assert f"{now} " in keys.kamalnb("logs", "--since=10m").must().out
     assert re.search(r"UTC, [\d.]+ s ago", keys.kamalnb("status").must().out)

@@ -48,7 +48,10 @@ def booted_about(shop: Shop, *versions: str) -> None:
 
 @pytest.fixture(scope="module")
 def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab of its own, of one host."""
+    """A lab of its own, of one host; or one that runs already (KAMALNB_LAB_NEWEST=directory)."""
+    if running := os.environ.get("KAMALNB_LAB_NEWEST"):
+        yield labs.find(Path(running))
+        return
     directory = tmp_path_factory.mktemp("newest")
     try:
         yield labs.up(directory, count=1, docker="newest")

@@ -54,7 +54,7 @@ def looked_at(shop: Shop, now: str) -> None:
     assert "Booted app version" in keys.kamalnb("audit").must().out
 
 
-@pytest.mark.parametrize("shell", ["/usr/bin/fish", "/bin/tcsh"])
+@pytest.mark.parametrize("shell", ["/usr/bin/fish", pytest.param("/bin/tcsh", marks=pytest.mark.thorough)])
 def test_login_shell_that_is_not_posix(shop: Shop, shell: str) -> None:
     with login_shell(shop, HOST, shell), served(shop):
         assert shop.as_deploy(HOST, "echo $SHELL").stdout.strip() == shell
@@ -126,6 +126,7 @@ def test_cord_that_the_container_may_not_see(shop: Shop) -> None:
     assert shop.standing(HOST) == before
 
 
+@pytest.mark.thorough  # 45 s each
 @pytest.mark.parametrize("offset", [-DAY, DAY], ids=["a day behind", "a day ahead"])
 def test_clocks_that_differ_by_a_day(shop: Shop, offset: int, tmp_path: Path) -> None:
     """The controller's clock is wrong here, the host's and Docker's are right: seen from either, the other one lies.

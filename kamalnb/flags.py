@@ -56,7 +56,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "seed": ("", "The seed of an earlier run, to play its rounds again."),
     "thorough": (
         "",
-        "Also the long tests: soak, crashes, faults, restarts, secrets, TLS, notebooks on real hosts, an older kernel.",
+        "Also the long tests: faults and restarts at many steps, engines unlike ours, clocks, an older kernel.",
     ),
     "quick": ("", "Stop at the first failure."),
 }

@@ -22,8 +22,8 @@ from .machine import Say
 LINTERS = {"ruff": ["ruff", "check", "--output-format=concise", "."], "mypy --strict": ["mypy"]}
 FAST, SLOW, BROWSER, LAB = "not lab and not browser and not slow", "slow and not lab", "browser and not lab", "lab"
 USUAL, USUAL_BROWSER = f"{LAB} and not thorough", f"{BROWSER} and not thorough"
-"""CI's time is limited: soak, crashes, faults, secrets, TLS, proxy reboots, notebooks on real hosts and an older kernel
-are for ``--thorough``."""
+"""CI's time is limited: faults and restarts at many steps, engines unlike ours, clocks and an older kernel are for
+``--thorough``; crash points and soak are a few there, and as many as one likes by themselves."""
 PROGRAMS = {
     "git": "git", "ssh": "openssh-client", "sshd": "openssh-server", "shellcheck": "shellcheck",
     "busybox": "busybox-static", "tmux": "tmux", "ps": "procps", "chromium": "chromium",

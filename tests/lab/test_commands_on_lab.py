@@ -293,7 +293,6 @@ def test_what_cannot_be_taken_back_needs_a_yes_where_nobody_can_be_asked(v2: Typ
     assert [v2.running(host) for host in HOSTS] == [("typed-web-v2",)] * 2
 
 
-@pytest.mark.thorough  # it takes Traefik away too
 def test_remove_commands_from_the_smallest_to_everything(v2: Typing) -> None:
     v2.kamalnb("remove-container", "v1", "--yes").must()
     assert [v2.there(host) for host in HOSTS] == [{"v2"}, {"v2"}]

@@ -21,8 +21,6 @@ from shop import Shop, assert_nothing_lost, until
 
 from kamalnb.lab.load import RunningLoad
 
-pytestmark = pytest.mark.thorough
-
 HOSTS = ("web-1", "web-2")
 """Each tries one half of the points."""
 WANTED = os.environ.get("KAMALNB_CRASHES", "8")

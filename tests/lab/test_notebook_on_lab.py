@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 from lab_page import Notebook, chromium, running
 from shop import Shop
 
-pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore"), pytest.mark.thorough]
+pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

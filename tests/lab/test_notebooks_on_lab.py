@@ -10,8 +10,6 @@ import pytest
 from runbooks import Ran, run, run_and_signal
 from shop import Shop
 
-pytestmark = pytest.mark.thorough
-
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 

@@ -27,8 +27,6 @@ from kamalnb.lab import Lab
 from kamalnb.project import Project
 from kamalnb.ssh import SshExecutor
 
-pytestmark = pytest.mark.thorough
-
 HOST = "web-1"
 MANY = int(os.environ.get("KAMALNB_LEAKS", "6"))
 NAMES = ("DATABASE_URL", "TOKEN")

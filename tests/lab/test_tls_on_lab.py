@@ -17,8 +17,6 @@ from shop import CALM, Shop, assert_nothing_lost
 from kamalnb.flows import proxying
 from kamalnb.traefik import NONCE_LABEL
 
-pytestmark = pytest.mark.thorough
-
 DYNAMIC = """\
 tls:
   certificates:

@@ -22,8 +22,6 @@ from kamalnb.lab.load import Outcome as Lost
 from kamalnb.lab.load import Profile
 from kamalnb.reads import proxies
 
-pytestmark = pytest.mark.thorough
-
 HOST = "web-2"
 SHORT = Profile(new=30, keepalive=20, post=10, slow=0, websockets=0)
 """Nothing is open for long: what is lost is lost in the gap."""

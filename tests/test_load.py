@@ -604,14 +604,17 @@ def test_a_good_server_loses_nothing_with_every_kind(tmp_path):
     with demo_app(ORDERS_LOG=log) as app:
         with running_load({"web-1": app.url}, profile, host_header="shop.example") as load:
             load.mark("half")
-            time.sleep(0.4)
             middle = load.snapshot()
+            until = time.monotonic() + 30  # a busy machine takes its time
+            while min(middle.requests - 30, middle.echoes - 10) <= 0 and time.monotonic() < until:
+                time.sleep(0.1)
+                middle = load.snapshot()
             final = load.stop()
         counted = asyncio.run(ask_orders(app.url))
     compared = load.compare_orders(log.read_text().splitlines())
     assert final.lost == 0, final.losses
     assert compared.clean
-    assert final.requests > middle.requests > 30
+    assert final.requests >= middle.requests > 30
     assert {row.kind for row in final.rows} == set(Kind)
     assert final.echoes > 10
     assert final.echoes_unanswered == 0

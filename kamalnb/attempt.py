@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -41,9 +40,7 @@ class Attempt:
     @property
     def loose_cords(self) -> tuple[str, ...]:
         """Cord directories of this role that no container of it has: a boot died between the two."""
-        mounted = {mount.source for one in self.situation.containers for mount in one.mounts}
-        ours = re.compile(f"{re.escape(f'{self.directory}/cords/{self.plan.role.name_prefix}-')}[0-9a-f]{{8,64}}")
-        return tuple(path for path in self.situation.cords if path not in mounted and ours.fullmatch(path))
+        return cord.loose(self.situation.cords, self.situation.containers, (self.plan.role.name_prefix,))
 
     @property
     def namesake(self) -> Container | None:

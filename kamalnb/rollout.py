@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .boot import Booted, boot
-from .commands import app, server
+from .commands import app, cord, leftovers, server
 from .config.model import Config
 from .errors import CommandFailed, KamalnbError
 from .events import Fact
-from .flow import Flow, Pause, Tell, do
+from .flow import Flow, Pause, Tell, ask_all, do
 from .plan import BootPlan, Plan
 from .script import REFUSED
+from .shell import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,13 @@ def _tagged(plan: Plan) -> Generator[FleetEffect, Any, None]:
             yield Tell(Fact(kind="tag", text=text, warning=True))
 
 
+def _loose_cords_removed(config: Config, boots: tuple[BootPlan, ...]) -> Flow[list[Command]]:
+    """What a boot that died left of roles that this run passes over; a boot itself takes its own role's away."""
+    containers, cords = yield from ask_all(app.containers(config.service), cord.all_of(config.run_directory))
+    loose = cord.loose(cords, containers, [boot.role.name_prefix for boot in boots])
+    return [leftovers.remove_directories(loose).failing_ok()] if loose else []
+
+
 def _tag(plan: Plan, boots: tuple[BootPlan, ...]) -> Flow[None]:
     config: Config = plan.config
     reference, latest = boots[0].reference, f"{config.repository}:{config.latest_tag}"
@@ -134,6 +142,8 @@ def _tag(plan: Plan, boots: tuple[BootPlan, ...]) -> Flow[None]:
         steps.append(app.tag(reference, latest))
     runs = f"{config.run_directory}/runs"
     try:
+        if any(boot in plan.passed for boot in boots):
+            steps += yield from _loose_cords_removed(config, boots)
         yield from do(server.tidy_runs(runs), *steps, fence=boots[0].fence)
     except CommandFailed as error:
         if error.result.exited == REFUSED:  # the lock went with its session; what is this run's own goes all the same

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import traefik
@@ -30,6 +30,10 @@ class Shown:
     def of(self, role: Role) -> tuple[Container, ...]:
         """The containers of ``role``, in any state."""
         return tuple(container for container in self.containers if belongs(container, role))
+
+    def loose_cords(self, roles: Sequence[Role]) -> tuple[str, ...]:
+        """Cords of ``roles`` that no container has."""
+        return cord.loose(self.cords, self.containers, [role.name_prefix for role in roles])
 
     def image(self, reference: str) -> Image | None:
         """The image called ``reference``. Docker leaves its own registry out of the names that it shows."""

@@ -81,6 +81,31 @@ def test_rollback_that_finds_nothing_to_do_takes_away_what_a_dead_one_left() -> 
     assert journals(fleet) == NONE
 
 
+LOOSE = "/home/deploy/.kamal/cords/app-web-" + "5" * 32
+"""A cord of no container: the boot that made it died before it started one."""
+
+
+def test_boot_takes_the_cord_of_a_dead_one_away_also_where_it_passes_over() -> None:
+    fleet = pretend(2)
+    ended(fleet.boot("v2"))
+    ended(fleet["web-1"].boot("v3"))
+    cords = hosts_of(fleet)["web-1"].cords
+    before = dict(cords)
+    cords[LOOSE] = "cut"
+    assert "v3 serves on web-2" in ended(fleet.boot("v3"))
+    assert cords == before
+
+
+def test_rollback_that_finds_nothing_to_do_takes_the_cord_of_a_dead_boot_away() -> None:
+    fleet = pretend(2)
+    ended(fleet.boot("v2"))
+    cords = hosts_of(fleet)["web-1"].cords
+    before = dict(cords)
+    cords[LOOSE] = "cut"
+    assert ended(fleet.rollback("v2")) == "v2 serves everywhere already; nothing to do."
+    assert cords == before
+
+
 def test_rollback_that_finds_nothing_at_all_to_do_changes_nothing() -> None:
     fleet = pretend(2)
     ended(fleet.boot("v2"))

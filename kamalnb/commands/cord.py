@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+
+from ..docker import Container
 from ..errors import Unclear
 from ..plan import BootPlan
 from ..shell import Command, Question, look
@@ -11,6 +15,13 @@ from . import host
 def all_of(run_directory: str) -> Question[dict[str, str]]:
     """Every cord directory of the host: ``tied``, ``cut``, ``dark`` (cut, and never switched to) or ``empty``."""
     return Question(look("look at cords", "k_cords", f"{run_directory}/cords", uses=(host.CORDS,)), _states)
+
+
+def loose(found: Iterable[str], containers: Iterable[Container], prefixes: Sequence[str]) -> tuple[str, ...]:
+    """Cord directories that none of ``containers`` mounts, of roles with these name prefixes: a boot died in between."""
+    mounted = {mount.source for one in containers for mount in one.mounts}
+    ours = re.compile(f".*/cords/(?:{'|'.join(map(re.escape, prefixes))})-[0-9a-f]{{8,64}}")
+    return tuple(path for path in found if path not in mounted and ours.fullmatch(path))
 
 
 def directory(boot: BootPlan, run_directory: str) -> str:

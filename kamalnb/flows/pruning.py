@@ -6,7 +6,6 @@ service and destination: Kamal's prune of one destination took another's way bac
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -75,7 +74,8 @@ def containers_pruned(change: OnHost) -> Flow[Done]:
         gone = leftovers.pruned(results[0].stdout)
     rest = tuple(one for one in containers if one.id not in gone)
     litter = _Litter(change=change, directory=change.directory(home), containers=rest)
-    loose, old = litter.cords(cords), litter.logs(logs)
+    loose = cord.loose(cords, rest, [role.name_prefix for role in change.roles])
+    old = litter.logs(logs)
     yield from do(*litter.removed(loose, old), fence=change.fence)
     stayed = len(chosen) - len(gone)
     told = [f"{_counted(len(gone), 'old container')} removed" if gone else "no old container to remove"]
@@ -107,18 +107,6 @@ class _Litter:
     change: OnHost
     directory: str
     containers: tuple[Container, ...]
-
-    def cords(self, found: dict[str, str]) -> tuple[str, ...]:
-        """Cord directories of our roles that no container mounts."""
-        mounted = {mount.source for one in self.containers for mount in one.mounts}
-        below = f"{self.directory}/cords/"
-        prefixes = "|".join(re.escape(role.name_prefix) for role in self.change.roles)
-        ours = re.compile(f"(?:{prefixes})-[0-9a-f]{{8,64}}")
-        return tuple(
-            path
-            for path in found
-            if path not in mounted and path.startswith(below) and ours.fullmatch(path.removeprefix(below))
-        )
 
     def logs(self, found: tuple[str, ...]) -> tuple[str, ...]:
         """Old logs of our roles; those that may be of another destination stay."""

@@ -57,7 +57,7 @@ class BackRun(BootRun):
                 engine, outcome.job.host, self._roles_on(outcome.job.host), str(outcome.error), "Unclear"
             )
         self._shown = tuple(outcome.value for outcome in outcomes if outcome.ok)
-        self.litter = any(one.journals for one in self._shown)
+        self.litter = any(one.journals or one.loose_cords(config.roles) for one in self._shown)
         pairs = self._pairs(hosts)
         self.backs = () if failed else ways_back(self._shown, pairs, self._versions(pairs), config.repository)
         cannot = [back for back in self.backs if back.way is Way.REFUSED]

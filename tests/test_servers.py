@@ -101,7 +101,7 @@ def full() -> PretendHost:
     host = serving("v1")
     booted(host, "v2")
     booted(host, "v1", role("job"))
-    must(host, pushed(on_host(), {"web": {"A": Secret("a")}, "job": {}}))
+    must(host, pushed(on_host(), {"web": {"A": Secret("a")}, "job": {}, "traefik": {"B": Secret("b")}}))
     return host
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..commands import app, bootstrap, env_files, leftovers, proxy, server
 from ..commands import cord as cords
+from ..commands import traefik as traefik_commands
 from ..config.model import Role
 from ..cutover import belongs
 from ..docker import Container
@@ -181,10 +182,12 @@ def _is_id(word: str) -> bool:
 def _traefik_removed(change: OnHost) -> Flow[str]:
     containers = yield from ask(app.census(change.config.service))
     found = proxy.among(containers)
+    env = env_files.delete(traefik_commands.env_file(change.config.run_directory))
     if found is None:
+        yield from do(env, fence=change.fence)
         return "No Traefik was there."
     users = [one.name for one in containers if one.id != found.id and one.running and routers(one.labels, one.name)]
     if users:
         return f"Traefik stays: {', '.join(users)} is reached through it."
-    yield from do(app.stop((found.id,), None, "stop traefik"), app.remove(found.id), fence=change.fence)
+    yield from do(app.stop((found.id,), None, "stop traefik"), app.remove(found.id), env, fence=change.fence)
     return "Traefik was removed: nothing else was reached through it."

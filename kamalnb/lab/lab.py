@@ -111,8 +111,11 @@ class Lab:
         self.engine.docker("unpause", self.host(host).container)
 
     def stop_docker(self, host: str) -> None:
-        """Stops the Docker engine on a host (and its containers) until ``start_docker``."""
-        self._docker_service(host, "touch /run/lab/no-docker", "TERM", "! docker version")
+        """Stops the Docker engine on a host (and its containers) until ``start_docker``; its process has ended then.
+
+        It stops answering long before its containers have stopped.
+        """
+        self._docker_service(host, "touch /run/lab/no-docker", "TERM", '! kill -0 "$(cat /run/lab/docker.pid)"')
 
     def start_docker(self, host: str) -> None:
         """Starts it again, and waits until it answers."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from shop import Shop, until
 
-from kamalnb.lab import Lab, up
+from kamalnb.lab import Lab, state, up
 
 BUSYBOX = """\
 set -e
@@ -74,6 +74,20 @@ def instead_of(shop: Shop, host: str, program: str, script: str) -> Iterator[Non
 
 
 @contextmanager
+def without(shop: Shop, host: str, *programs: str) -> Iterator[None]:
+    """A host that does not have these programs, wherever on root's PATH they are."""
+    hide = (
+        "mkdir -p /root/hidden && for p; do while f=$(command -v $p) && [ -f $f ]; do "
+        "mkdir -p /root/hidden${f%/*} && mv $f /root/hidden$f || exit 1; done; done"
+    )
+    shop.shell(host, hide, *programs)
+    try:
+        yield
+    finally:
+        shop.shell(host, "cd /root/hidden && find . -type f -exec cp -p {} /{} \\; && rm -r /root/hidden")
+
+
+@contextmanager
 def data_root(lab: Lab, host: str, before: str, after: str) -> Iterator[None]:
     """Docker on a host with another place for its data, and the lab's images there; ``before`` makes it, as root."""
 
@@ -81,16 +95,22 @@ def data_root(lab: Lab, host: str, before: str, after: str) -> Iterator[None]:
         done = lab.exec(host, ["sh", "-c", script])
         assert done.returncode == 0, f"{script}: {done.stdout}{done.stderr}"
 
+    known = state.read(lab.directory)
+    assert known is not None
+    plan = known.plan
     lab.stop_docker(host)
     run(before)
     lab.start_docker(host)
     try:
-        up(lab.directory, len(lab.hosts))  # loads the images
+        # Loads the images. Of another plan, such as another Docker, up would make new hosts.
+        up(lab.directory, count=plan.count, ports=plan.ports, docker=plan.docker)
         yield
     finally:
         lab.stop_docker(host)
-        run(after)
-        lab.start_docker(host)
+        try:
+            run(after)
+        finally:
+            lab.start_docker(host)
 
 
 def serves_again(shop: Shop, host: str, name: str) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import MakeShop
 from shop import NO_WEBSOCKET, Shop, assert_nothing_lost, until
-from spoiled import busybox, instead_of, login_shell, sshd_says
+from spoiled import busybox, instead_of, login_shell, sshd_says, without
 from typed import ROOT, Keyboard
 
+from kamalnb.commands.host import HOST_TOOLS
 from kamalnb.events import Phase
 
 HOST = "web-1"
@@ -66,6 +67,17 @@ def test_busybox_userland(shop: Shop) -> None:
     with busybox(shop, HOST), served(shop):
         for program in ("sed", "timeout", "date", "df", "sh"):
             assert shop.as_deploy(HOST, f"readlink -f $(command -v {program})").stdout.strip().endswith("/busybox")
+        up_and_down(shop)
+        looked_at(shop, shop.version_at(HOST))
+
+
+@pytest.mark.parametrize("also", [(), ("bash",)], ids=["bash asks", "a container asks"])
+def test_host_without_curl_and_wget(shop: Shop, also: tuple[str, ...]) -> None:
+    """Nor another program that could ask the proxy: bash does it, and without bash a container has to."""
+    tools = (*(tool for tool in HOST_TOOLS if tool != "bash"), *also)
+    with login_shell(shop, HOST, "/bin/sh"), without(shop, HOST, *tools), served(shop):
+        has = shop.as_deploy(HOST, f"for p in {' '.join(HOST_TOOLS)}; do command -v $p; done").stdout.split()
+        assert [Path(path).name for path in has] == ([] if also else ["bash"])
         up_and_down(shop)
         looked_at(shop, shop.version_at(HOST))
 

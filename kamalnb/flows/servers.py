@@ -163,20 +163,13 @@ def _files_removed(change: OnHost) -> Flow[str]:
     config = change.config
     home, found = yield from ask_all(server.home(), cords.all_of(config.run_directory))
     directory = change.directory(home)
-    prefixes = [f"{directory}/cords/{role.name_prefix}-" for role in config.roles]
-    loose = tuple(
-        path for path in found for prefix in prefixes if path.startswith(prefix) and _is_id(path.removeprefix(prefix))
-    )
+    loose = cords.loose(found, (), [role.name_prefix for role in config.roles])  # their containers are gone
     audit = server.audit_path(config.service, config.destination, directory)
     steps = [env_files.delete(path_of(config, role)) for role in config.roles]
     steps += [leftovers.remove_directories(loose)] if loose else []
     steps += [server.tidy_runs(f"{directory}/runs"), leftovers.remove_files((audit,))]
     yield from do(*steps, fence=change.fence)
     return "env files, cords and the audit log: removed."
-
-
-def _is_id(word: str) -> bool:
-    return len(word) >= 8 and all(character in "0123456789abcdef" for character in word)
 
 
 def _traefik_removed(change: OnHost) -> Flow[str]:

@@ -581,6 +581,16 @@ def test_person_holds_the_lock_until_it_is_released(make: Make) -> None:
     assert seen(scene.fleet.deploy("v2"))[1].ok
 
 
+def test_boot_that_is_cancelled_while_it_looks_says_so_and_blames_no_host(make: Make) -> None:
+    rollout = make(2).fleet.boot("v2")
+    for event in rollout:
+        if isinstance(event, events.FactLearned) and event.fact.text.startswith("looking at"):
+            rollout.cancel()
+    assert rollout.report.finished is not None
+    assert rollout.report.finished.sentence == "Nothing was changed: cancelled."
+    assert rollout.report.failures == ()
+
+
 def test_deploy_that_is_cancelled_before_the_switch_leaves_what_served(make: Make) -> None:
     scene = make(1)
     rollout = scene.fleet.deploy("v2")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 from typing import TypeVar
 
-from shop import NO_WEBSOCKET, Shop
+from shop import NO_WEBSOCKET, Shop, until
 
 T = TypeVar("T")
 LONG = replace(NO_WEBSOCKET, max_seconds=5400)
@@ -91,3 +91,10 @@ def wrong(shop: Shop, host: str, version: str, *, loose_cords: bool = False) -> 
         return f"tied are {tied}"
     left += [] if loose_cords else cords - mounted
     return f"left over: {left}" if left else ""
+
+
+def converges(shop: Shop, host: str, old: str, new: str, *, loose_cords: bool = False) -> None:
+    """The same boot once more ends with ``new`` alone, whatever became of the first one."""
+    shop.must_boot(new, after=old)
+    until(lambda: not wrong(shop, host, new, loose_cords=loose_cords), "all is well")
+    assert shop.version_at(host) == new

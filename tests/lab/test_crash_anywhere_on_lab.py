@@ -15,9 +15,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from anywhere import LONG, in_turn, ready_for, spread, used, wrong
+from anywhere import LONG, converges, in_turn, ready_for, spread, used, wrong
 from conftest import MakeShop
-from shop import Shop, assert_nothing_lost, until
+from shop import Shop, assert_nothing_lost
 
 from kamalnb.lab.load import RunningLoad
 
@@ -67,9 +67,7 @@ def trouble(shop: Shop, load: RunningLoad, point: Point, ended: Counter[str]) ->
         ended["killed" if done.returncode else "ran to its end"] += 1
         served = shop.version_at(host)
         assert served in (old, new), f"“{served}” answers"
-        shop.must_boot(new, after=old)
-        until(lambda: not wrong(shop, host, new), "all is well")
-        assert shop.version_at(host) == new
+        converges(shop, host, old, new)
     except AssertionError as error:
         print(told := f"{where}: {error}; {wrong(shop, host, new)}", flush=True)
         return told

@@ -13,9 +13,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import pytest
-from anywhere import LONG, in_turn, ready_for, used, wrong
+from anywhere import LONG, converges, in_turn, ready_for, used, wrong
 from conftest import MakeShop
-from shop import NO_WEBSOCKET, Shop, assert_nothing_lost, until
+from shop import NO_WEBSOCKET, Shop, assert_nothing_lost
 from wire import FAULTS, Step, Wire
 
 from kamalnb.events import HostFailed, Phase
@@ -149,9 +149,7 @@ def trouble(shop: Shop, load: RunningLoad, case: Case, outcomes: Counter[str]) -
         print(f"{case}: {tried.outcome if tried.ok else tried.text}", flush=True)
         assert served in (old, new), f"“{served}” answers"
         assert not (told := unclear(tried, host, old, new, served)), told
-        shop.must_boot(new, after=old)
-        until(lambda: not wrong(shop, host, new, loose_cords=case.fault == "late"), "all is well")
-        assert shop.version_at(host) == new
+        converges(shop, host, old, new, loose_cords=case.fault == "late")
     except AssertionError as error:
         print(told := f"{case}: {error}; {wrong(shop, host, new)}", flush=True)
         return told

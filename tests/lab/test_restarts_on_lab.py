@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from anywhere import LONG, in_turn, ready_for, used, wrong
+from anywhere import LONG, converges, in_turn, ready_for, used, wrong
 from conftest import MakeShop
 from shop import Shop, until
 from test_faults_on_lab import HOSTS, SEED, Case, booted, sample, steps, unclear
@@ -89,9 +89,7 @@ def trouble(shop: Shop, load: RunningLoad, case: Case, outages: Outages, outcome
         print(f"{case}: {tried.outcome if tried.ok else tried.text}", flush=True)
         assert served in (old, new), f"“{served}” answers"
         assert not (told := unclear(tried, host, old, new, served)), told
-        shop.must_boot(new, after=old)
-        until(lambda: not wrong(shop, host, new), "all is well")
-        assert shop.version_at(host) == new
+        converges(shop, host, old, new)
     except AssertionError as error:
         print(told := f"{case}: {error}; {wrong(shop, host, new)}", flush=True)
         return told

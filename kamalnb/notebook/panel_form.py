@@ -12,6 +12,7 @@ from ..errors import KamalnbError
 from .choices import Seen, destinations
 from .fleet import Fleet
 from .markup import joined, tag
+from .settled import Settled
 from .style import styled
 from .view import _row
 from .widget import Picture
@@ -45,6 +46,10 @@ class Form:
         self.undo = ipywidgets.Button(description="Undo", button_style="warning", layout={"width": "auto"})
         self.table, self.stage = Picture(), ipywidgets.VBox([])
         self._status = Picture()
+        self.settled = Settled(
+            self._status, (self.destination, self.roles, self.hosts, self.skip, self.version, self.typed)
+        )
+        """Does what a click asks for, when all that was chosen before it is known here."""
         self._code = ipywidgets.HTML()
         self.stage.add_class("kn-stage")
         self.table.widget.add_class("kn-part")

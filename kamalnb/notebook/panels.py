@@ -20,6 +20,7 @@ from .occasion import Occasion, cell, occasion
 from .panel_form import Form
 from .plan import Plan
 from .rollout import Rollout, Stage
+from .settled import Settled
 from .style import styled
 from .tables import say, table_html
 from .widget import mime
@@ -53,7 +54,7 @@ class Panel:
             for button, action in (
                 (self._form.look, self.look), (self._form.plan, self.plan), (self._form.undo, self.undo),
             ):  # fmt: skip
-                button.on_click(_clicked(action))
+                button.on_click(_clicked(self._form.settled, action))
         return self._form
 
     def look(self) -> None:
@@ -207,5 +208,5 @@ def _saved(text: str) -> dict[str, str]:
     return {"text/html": str(styled(tag("div", say(text), class_="kn-card"))), "text/plain": text}
 
 
-def _clicked(action: Callable[[], None]) -> Callable[[Any], None]:
-    return lambda _button: action()
+def _clicked(settled: Settled, action: Callable[[], None]) -> Callable[[Any], None]:
+    return lambda _button: settled(action)

@@ -136,6 +136,18 @@ function line(el) {
 
 const KINDS = { live, html, line };
 
+// What an input shows, when it has taken in all that the kernel has sent before.
+async function shown(model, id) {
+  try {
+    const input = await model.widget_manager.get_model(id);
+    await input.state_change;
+    const labels = input.get("_options_labels");
+    return labels ? { index: input.get("index"), labels } : { value: input.get("value") };
+  } catch {
+    return {};
+  }
+}
+
 function render({ model, el }) {
   el.classList.add("kn");
   let kind = null, draw = null;
@@ -149,12 +161,18 @@ function render({ model, el }) {
     draw(frame);
   };
   const say = () => model.send({ event: "looks", page, visible: document.visibilityState !== "hidden" });
+  const settle = async ({ event, ticket, inputs }) => {
+    if (event !== "settle") return;
+    model.send({ event: "settled", ticket, inputs: await Promise.all(inputs.map((id) => shown(model, id))) });
+  };
   model.on("change:frame", show);
+  model.on("msg:custom", settle);
   document.addEventListener("visibilitychange", say);
   show();
   say();
   return () => {
     model.off("change:frame", show);
+    model.off("msg:custom", settle);
     document.removeEventListener("visibilitychange", say);
   };
 }

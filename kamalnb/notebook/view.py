@@ -13,6 +13,7 @@ from .frame import frame
 from .markup import joined
 from .painter import Painter
 from .record import html as record_html
+from .settled import Settled
 from .tables import say
 from .widget import Picture
 
@@ -38,7 +39,8 @@ class RolloutView:
             description=order.question, placeholder=order.target, continuous_update=True, style=_WIDE,
             layout={"width": "auto", "min_width": "26em", "flex": "0 1 auto"},
         )  # fmt: skip
-        self.go = _button(order.verb.capitalize(), "primary", self._confirm)
+        self._settled = Settled(self._picture, [self.box])
+        self.go = _button(order.verb.capitalize(), "primary", lambda: self._settled(self._confirm))
         self.drop = _button("Discard", "", rollout.discard)
         self.stop = _button("Cancel", "warning", self._cancel)
         self.go.disabled = order.typed
@@ -98,7 +100,7 @@ class RolloutView:
 
     def _entered(self, _widget: Any, content: Any, _buffers: Any) -> None:
         if isinstance(content, dict) and content.get("event") == "submit":
-            self._confirm()
+            self._settled(self._confirm)
 
     def _confirm(self) -> None:
         self.go.disabled = True

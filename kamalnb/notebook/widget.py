@@ -22,6 +22,9 @@ class Picture:
 
     def __init__(self, on_told: Callable[[dict[str, Any]], None] = lambda told: None) -> None:
         self.is_live = True
+        self.is_seen = False
+        """Whether a page has shown it."""
+        self._listeners = [on_told]
         try:
             self.widget = _anywidget()
         except ImportError:
@@ -30,7 +33,20 @@ class Picture:
             self.is_live = False
             self.widget = ipywidgets.HTML()
             return
-        self.widget.on_msg(lambda _widget, told, _buffers: on_told(told if isinstance(told, dict) else {}))
+        self.widget.on_msg(lambda _widget, told, _buffers: self._told(told if isinstance(told, dict) else {}))
+
+    def listen(self, on_told: Callable[[dict[str, Any]], None]) -> None:
+        """One more that hears what the page says."""
+        self._listeners.append(on_told)
+
+    def send(self, question: dict[str, Any]) -> None:
+        """Asks the page; its answer is told to every listener."""
+        self.widget.send(question)
+
+    def _told(self, told: dict[str, Any]) -> None:
+        self.is_seen = self.is_seen or told.get("event") == "looks"
+        for listener in self._listeners:
+            listener(told)
 
     def frame(self, shown: Frame) -> None:
         """Draws a frame of a rollout: one message."""

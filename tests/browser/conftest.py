@@ -34,6 +34,16 @@ def browser() -> Iterator[object]:
         yield started
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A red test shows what stood on the page, so that a run on another machine can be read."""
+    report = yield
+    made = getattr(item, "funcargs", {}).get("notebook")
+    if report.failed and isinstance(made, Notebook):
+        report.sections.append(("the page", made.shown()))
+    return report
+
+
 @pytest.fixture
 def notebook(jupyter: Lab, browser: object, request: pytest.FixtureRequest) -> Iterator[Notebook]:
     """An empty notebook, opened; ``notebook.open(cells)`` fills it."""

@@ -156,6 +156,14 @@ class Notebook:
         """The outputs of a cell as they are in the file."""
         return [dict(output) for output in nbformat.read(self.file, as_version=4).cells[number].outputs]
 
+    def shown(self) -> str:
+        """What stands on the page, in words, and where the focus is."""
+        with contextlib.suppress(Exception):  # the page may be gone
+            self.page.set_default_timeout(5000)
+            focus = self.page.evaluate("() => document.activeElement?.outerHTML.slice(0, 300)")
+            return f"{self.page.locator('.jp-Notebook').first.aria_snapshot()}\n\nfocus: {focus}"
+        return "(the page does not answer)"
+
     def close(self) -> None:
         self.context.close()
         for session in self.lab.api("sessions"):

@@ -64,6 +64,21 @@ def test_unreachable_hosts_are_left_out_where_a_person_says_so(panel: Notebook) 
     assert "fleet.plan('v2', skip_unreachable=True).boot(confirm='web@v2')" in code
 
 
+def test_a_click_counts_with_every_letter_typed_before_it_however_slow_the_kernel_is(notebook: Notebook) -> None:
+    """The page holds back the second letter while the kernel works on the first, and does not hold back the click."""
+    notebook.open(
+        "import kamalnb as kn, time\nfleet = kn.pretend(2)\npanel = kn.panel(fleet)\n"
+        "panel.form.typed.observe(lambda change: time.sleep(1), 'value')\npanel"
+    )
+    notebook.run(0)
+    page = notebook.page
+    page.get_by_text("2 of 2 hosts answered.").wait_for()
+    page.get_by_role("textbox", name="or type one").press_sequentially("v2")
+    page.get_by_role("button", name="Plan", exact=True).click()
+    page.get_by_role("textbox", name="Type web@v2 to boot 2 hosts:").wait_for()
+    assert "plan('v2')" in page.get_by_label("The same as code").first.inner_text()
+
+
 def booted_by_mouse(panel: Notebook) -> None:
     page = panel.page
     page.get_by_role("listbox", name="Hosts").select_option(index=[1, 2])

@@ -132,6 +132,15 @@ def test_click_while_the_kernel_is_busy_is_not_lost(notebook: Notebook) -> None:
     assert "v2 serves on web-1, web-2, web-3" in notebook.output(1).inner_text()
 
 
+def test_enter_confirms_with_every_letter_typed_before_it_however_slow_the_kernel_is(notebook: Notebook) -> None:
+    """The page holds back the letters after the first while the kernel works on it, and does not hold back Enter."""
+    slow = "import time; run._shown.view().box.observe(lambda change: time.sleep(1), 'value')"
+    opened(notebook, "run = fleet.plan('v2').boot()", slow)
+    notebook.page.get_by_role("textbox", name="Type web@v2").press_sequentially("web@v2\n")
+    notebook.until(lambda: ended(notebook, 1), "the record")
+    assert "v2 serves on web-1, web-2, web-3" in notebook.output(1).inner_text()
+
+
 def test_interrupt_of_wait_is_a_cancel(notebook: Notebook) -> None:
     opened(notebook, "run = fleet.plan('v2').boot(confirm='web@v2')", speed=0.1)
     notebook.page.get_by_role("progressbar", name="boot app").wait_for()

@@ -10,7 +10,7 @@ import ipywidgets
 
 from ..errors import NotConfirmed
 from .frame import frame
-from .markup import joined
+from .markup import Html, joined
 from .painter import Painter
 from .record import html as record_html
 from .settled import Settled
@@ -32,7 +32,7 @@ class RolloutView:
         self._rollout = rollout
         self._pages: set[str] = set()
         self._picture = Picture(self._told)
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._painter: Painter | None = None
         order = rollout.order
         self.box = ipywidgets.Text(
@@ -78,14 +78,17 @@ class RolloutView:
         self.stop.disabled = self._rollout.report.cancelling
 
     def _end(self) -> None:
+        with self._guard:
+            self._picture.html(self._outcome())
+            self.widget.children = [self._picture.widget, *self._way_back()]
+
+    def _outcome(self) -> Html:
         rollout = self._rollout
         if rollout.report.finished is None:
-            self._picture.html(say(f"{rollout.order.verb} {rollout.target}: discarded; nothing was begun."))
-        else:
-            told = "This page was loaded again meanwhile: run the cell once more to keep the record in the notebook."
-            again = say(told, "mind") if len(self._pages) > 1 else ""
-            self._picture.html(joined(record_html(rollout.history, rollout.about), again))
-        self.widget.children = [self._picture.widget, *self._way_back()]
+            return say(f"{rollout.order.verb} {rollout.target}: discarded; nothing was begun.")
+        told = "This page was loaded again meanwhile: run the cell once more to keep the record in the notebook."
+        again = say(told, "mind") if len(self._pages) > 1 else ""
+        return joined(record_html(rollout.history, rollout.about), again)
 
     def _way_back(self) -> list[Any]:
         """The button that takes it back, for places that keep their widgets."""
@@ -115,8 +118,13 @@ class RolloutView:
         self._rollout.cancel()
 
     def _told(self, told: dict[str, Any]) -> None:
-        if told.get("event") == "looks":
-            self._pages.add(str(told.get("page"))[:20])
+        page = str(told.get("page"))[:20]
+        if told.get("event") != "looks" or page in self._pages:
+            return
+        with self._guard:
+            self._pages.add(page)
+            if self._rollout.history.ended:  # it was on its way when the run ended, and was not counted
+                self._end()
 
 
 def _button(word: str, style: str, action: Callable[[], None]) -> Any:

@@ -41,7 +41,7 @@ def surveyed(
         host = outcome.job.host
         roles = tuple(role.name for one, role in selection.pairs if one == host)
         if isinstance(outcome.error, HostUnreachable) and skip_unreachable:
-            yield note(engine, f"{outcome.error} It is left out (--skip-unreachable).", warning=True)
+            yield note(engine, f"{outcome.error} It is left out, as asked.", warning=True)
         elif outcome.error is not None and not isinstance(outcome.error, Cancelled):
             failures += refused(engine, host, roles, str(outcome.error), type(outcome.error).__name__)
         elif outcome.ok:

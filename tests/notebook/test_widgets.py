@@ -87,6 +87,16 @@ def test_a_page_that_was_loaded_again_is_told_how_to_keep_the_record() -> None:
     until(lambda: "run the cell once more" in str(view._picture.widget.frame.get("html", "")))
 
 
+def test_a_page_that_was_loaded_again_just_when_it_ended_is_told_too() -> None:
+    run, view = view_of(kn.pretend(1))
+    view._told({"event": "looks", "page": "a"})
+    run.confirm("web@v2")
+    run.wait()
+    until(lambda: "v2 serves" in str(view._picture.widget.frame.get("html", "")))
+    view._told({"event": "looks", "page": "b"})
+    until(lambda: "run the cell once more" in str(view._picture.widget.frame.get("html", "")))
+
+
 def test_frames_are_bounded_however_many_hosts_there_are() -> None:
     from kamalnb import events
     from kamalnb.notebook.frame import frame

@@ -70,8 +70,8 @@ class Engine:
     def cancel(self) -> None:
         """Before a host's switch, undo there; past it, let the host finish; start no further batch."""
         if not self._cancelled.is_set():
+            self._queue.put(events.CancelRequested(at=self.now()))  # first: told before what comes of it
             self._cancelled.set()
-            self._queue.put(events.CancelRequested(at=self.now()))
 
     @property
     def cancelled(self) -> bool:
@@ -94,6 +94,7 @@ class Engine:
                 try:
                     effect = flow.send(answer)
                 except StopIteration as stop:
+                    yield from self._meanwhile()
                     return tuple(stop.value)
                 answer = None
                 match effect:
@@ -110,6 +111,7 @@ class Engine:
                     case Pause(seconds=seconds, why=why):
                         yield events.Waiting(at=self.now(), seconds=seconds, why=why)
                         self.clock.wait(seconds, self._cancelled)
+                        yield from self._meanwhile()
                     case Tell(fact=fact):
                         yield events.FactLearned(at=self.now(), fact=fact)
         finally:
@@ -142,6 +144,12 @@ class Engine:
                 elif item is not None:
                     yield item
         return tuple(outcomes[number] for number in range(len(jobs)))
+
+    def _meanwhile(self) -> Iterator[Event]:
+        """What was put into the queue while no host was at work: a cancel."""
+        while not self._queue.empty():
+            if not isinstance(item := self._queue.get_nowait(), Outcome):
+                yield item
 
     def _next(self) -> Event | Outcome | None:
         """The next item, or None after a moment: a main thread that waits without limit would not see Ctrl-C."""

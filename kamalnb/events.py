@@ -186,8 +186,12 @@ class CancelRequested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
-    """Always the last event. ``exit_code`` is what a task or a runbook ends with."""
+    """Always the last event. ``exit_code`` is what a task or a runbook ends with.
+
+    ``cancelled`` says that a person had asked it to stop by then, also where ``CancelRequested`` came too late to be told.
+    """
 
     ok: bool
     sentence: str
     exit_code: int = 0
+    cancelled: bool = False

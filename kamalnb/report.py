@@ -119,7 +119,7 @@ class Report:
             case CancelRequested():
                 return replace(report, cancelling=True)
             case RunFinished():
-                return replace(report, finished=event)
+                return replace(report, finished=event, cancelling=report.cancelling or event.cancelled)
             case FactLearned(fact=fact) if not event.role:
                 return _with_version(replace(report, notes=(*report.notes, fact)), fact)
             case _:

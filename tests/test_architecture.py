@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -99,9 +100,14 @@ def floor_of(part: str) -> int | None:
     return 0 if part in PURE | PURE_FOLDERS else FLOORS.get(part)
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path, *, late: bool = True) -> list[str]:
     """Absolute names of what it imports; type checking left out, imports inside functions with ``late`` alone."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     package = ("kamalnb", *path.relative_to(HOUSE).parent.parts)
     found: list[str] = []
 
@@ -136,7 +142,7 @@ def test_pure_module_imports_nothing_that_does_anything(path: Path) -> None:
 def test_pure_module_does_not_print_read_or_open(path: Path) -> None:
     calls = {
         node.func.id
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     assert calls & {"print", "open", "input", "eval", "exec", "__import__"} == set()
@@ -198,7 +204,7 @@ LONG = {"config/sentences.py": 400, "cutover.py": 340}
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
 def test_functions_are_short(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= 45, f"{node.name} has {length} lines"
@@ -206,7 +212,7 @@ def test_functions_are_short(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
 def test_modules_and_public_names_say_what_they_are(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     if not tree.body:
         return
     assert ast.get_docstring(tree), "a module without a docstring"
@@ -235,7 +241,7 @@ def test_importing_is_light(module: str) -> None:
 def test_sleeping_is_for_the_clock_the_wire_and_the_lab() -> None:
     sleepers = set()
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Attribute) and node.attr == "sleep" and part_of(path) != "lab":
                 sleepers.add(part_of(path))
     assert sleepers <= {*SSH_FILES, "testing", "locks"}

@@ -265,6 +265,7 @@ def assert_nothing_too_early(
             assert command.name != "remove container"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["up", "down", "same", "kamals", "leftovers", "stop_first"])
 def test_every_single_failure_leaves_somebody_serving(name: str) -> None:
     """Each run of a boot answered wrongly once, in every way: who served before, or the new one, serves after."""

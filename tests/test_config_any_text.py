@@ -65,6 +65,7 @@ def test_text_of_yamls_own_characters(text: str) -> None:
     check("service: app\nimage: app\nservers: [a]\n" + text)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(_keys, _values, max_size=8), st.none() | st.dictionaries(_keys, _values, max_size=3))
 @settings(max_examples=300, deadline=None)
 def test_known_keys_with_any_values(values: dict[str, object], overlay: dict[str, object] | None) -> None:

@@ -598,6 +598,7 @@ def test_max_seconds_ends_the_load():
 
 
 # -- a good server --------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_a_good_server_loses_nothing_with_every_kind(tmp_path):
     log = tmp_path / "orders"
     profile = Profile(new=60, keepalive=60, post=60, slow_seconds=0.3, echo_every=0.02, timeout=5)

@@ -155,6 +155,7 @@ def test_a_log_that_cannot_be_read_is_told_in_dockers_words(stub: Stub) -> None:
     assert Failed("b" * 12, "no reading here") in stub.run(logs.read(ROLE, LogOptions()))[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(word=st.text(st.characters(exclude_characters="\0\n\r", codec="utf-8"), min_size=1, max_size=30))

@@ -147,6 +147,7 @@ def test_name_that_a_person_gave_stays() -> None:
     assert decided(host, "v2").way is Way.NOTHING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_whatever_happens_on_the_way_the_next_run_puts_the_names_right(fault: str) -> None:
     clean = Faulty(aside("v3", "v3"))

@@ -309,6 +309,7 @@ def test_one_that_fails_in_the_soak_gives_way_to_the_current_one(direction: str,
     assert state == "warm" or host.running == [now]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", [UP, DOWN])
 @pytest.mark.parametrize("state", ["stopped", "warm"])
 @pytest.mark.parametrize("way", ["fails", "lost", "lost for good", "cancelled"])

@@ -17,6 +17,8 @@ from kamalnb.plan import BootPlan
 from kamalnb.testing import Driven, PretendHost, drive
 from kamalnb.ways import WayBack
 
+pytestmark = pytest.mark.slow
+
 
 def kamals() -> tuple[PretendHost, BootPlan, WayBack]:
     host = PretendHost()

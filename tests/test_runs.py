@@ -16,7 +16,7 @@ from kamalnb.errors import ConfigError, UsageError
 from kamalnb.events import Event
 from kamalnb.fleet import Fleet, Rollout
 from kamalnb.project import Project
-from kamalnb.report import Report
+from kamalnb.report import Report, State
 from kamalnb.script import Script, Section
 from kamalnb.shell import Command
 from kamalnb.testing import PretendFleet, PretendHost, pretend
@@ -589,6 +589,29 @@ def test_boot_that_is_cancelled_while_it_looks_says_so_and_blames_no_host(make: 
     assert rollout.report.finished is not None
     assert rollout.report.finished.sentence == "Nothing was changed: cancelled."
     assert rollout.report.failures == ()
+
+
+def test_cancel_between_two_batches_is_told_and_ends_as_one() -> None:
+    rollout = pretend(3, file="boot: {limit: 1, wait: 7}\n").boot("v2")
+    told = []
+    for event in rollout:
+        told.append(type(event))
+        if isinstance(event, events.Waiting):
+            rollout.cancel()
+    assert told.count(events.CancelRequested) == 1
+    assert rollout.report.finished is not None
+    assert rollout.report.finished.exit_code == exits.of(rollout.report) == exits.STOPPED
+    assert [line.state for line in rollout.report.lines] == [State.BOOTED, State.WAITING, State.WAITING]
+
+
+@pytest.mark.parametrize("number", range(0, 100, 5))
+def test_cancel_at_any_event_that_keeps_a_host_from_booting_ends_as_a_cancel(number: int) -> None:
+    rollout = pretend(2, file="boot: {limit: 1}\n").boot("v2")
+    for place, _event in enumerate(rollout):
+        if place == number:
+            rollout.cancel()
+    assert rollout.report.finished is not None
+    assert rollout.report.finished.ok or exits.of(rollout.report) == exits.STOPPED
 
 
 def test_deploy_that_is_cancelled_before_the_switch_leaves_what_served(make: Make) -> None:

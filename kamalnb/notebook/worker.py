@@ -19,11 +19,13 @@ class Worker:
         self._told = told
         self._one = threading.Lock()
         self._next = threading.Lock()
+        self._telling = threading.Lock()
+        """Held while the end of one is told: whoever sees it may ask at once, and the beginning of that comes after."""
 
     def ask(self, what: str, action: Callable[[], str], *, urgent: bool = False) -> bool:
         """Does ``action`` in the background; its sentence, or its error's, is told. False where one is being done."""
         if self._one.acquire(blocking=False):
-            self._busy(what)
+            self._begun(what)
             self._begin(self._work, action)
         elif urgent and self._next.acquire(blocking=False):
             self._begin(self._work_then, what, action)
@@ -37,7 +39,7 @@ class Worker:
     def _work_then(self, what: str, action: Callable[[], str]) -> None:
         self._one.acquire()
         self._next.release()
-        self._busy(what)
+        self._begun(what)
         self._work(action)
 
     def _work(self, action: Callable[[], str]) -> None:
@@ -49,5 +51,10 @@ class Worker:
         except Exception as error:
             said, well = f"A defect of kamalnb: {error!r}.", False
         finally:
-            self._one.release()
-            self._told(said, well)
+            with self._telling:
+                self._one.release()
+                self._told(said, well)
+
+    def _begun(self, what: str) -> None:
+        with self._telling:
+            self._busy(what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .. import events
+from .. import events, exits
 from ..engine import Engine
 from ..events import Event, Fact
 
@@ -35,4 +35,6 @@ def refused(engine: Engine, host: str, roles: tuple[str, ...], why: str, kind: s
 
 def finished(engine: Engine, ok: bool, sentence: str, exit_code: int = 1) -> Event:
     """The end."""
-    return events.RunFinished(at=engine.now(), ok=ok, sentence=sentence, exit_code=0 if ok else exit_code)
+    cancelled = engine.cancelled
+    code = exits.STOPPED if cancelled else exits.OK if ok else exit_code
+    return events.RunFinished(at=engine.now(), ok=ok, sentence=sentence, exit_code=code, cancelled=cancelled)

@@ -88,6 +88,7 @@ def test_the_list_tells_what_each_is_for() -> None:
     assert len(titles) == len(PATHS)
 
 
+@pytest.mark.slow
 def test_the_tour_runs_anywhere(tmp_path: Path) -> None:
     ran = run(tmp_path, str(ROOT / "notebooks" / "00_tour.ipynb"), out=str(tmp_path))
     assert ran.code == 0, ran.err

@@ -188,7 +188,7 @@ class CancelRequested(Event):
 class RunFinished(Event):
     """Always the last event. ``exit_code`` is what a task or a runbook ends with.
 
-    ``cancelled`` says that a person had asked it to stop by then, also where ``CancelRequested`` came too late to be told.
+    ``cancelled`` says that a person had asked it to stop, also where ``CancelRequested`` came too late to be told.
     """
 
     ok: bool

@@ -242,7 +242,9 @@ class _Worker:
         if self._cancel_now():
             return None, Cancelled()
         watch = _Watch(self, effect)
-        abort = self._aborted if self._may_cancel else never
+        # A change would go on beside its own way back, and could end after it: it is waited for.
+        taken_back = self.phase is not None and effect.script.lasting
+        abort = self._aborted if self._may_cancel and not taken_back else never
         try:
             results = self._executor.run(self._job.host, effect.script, watch.result, watch.line, abort)
         except (HostUnreachable, Unclear) as error:

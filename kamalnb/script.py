@@ -74,10 +74,14 @@ class Script:
         return any(step.changes for step in self.commands)
 
     @property
+    def lasting(self) -> bool:
+        """Whether any step changes something that others look at; a pull, say, does not."""
+        return any(step.changes and not step.beside for step in self.commands)
+
+    @property
     def held(self) -> str | None:
         """The file that it holds while it runs, shared with others of its run: the next run's lock waits for it."""
-        lasting = any(step.changes and not step.beside for step in self.commands)
-        return work_file(self.fence[0]) if self.fence is not None and lasting else None
+        return work_file(self.fence[0]) if self.fence is not None and self.lasting else None
 
     @property
     def limit(self) -> float:

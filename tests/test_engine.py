@@ -6,7 +6,7 @@ import itertools
 import threading
 
 import pytest
-from boots import REPOSITORY, plan
+from boots import REPOSITORY, plan, role, serving
 
 from kamalnb import events
 from kamalnb.boot import boot
@@ -59,15 +59,17 @@ def fleet(version: str | None = "v1") -> PretendFleet:
 
 
 def driven(on: PretendFleet, flow: FleetFlow) -> tuple[list[Event], tuple[Outcome, ...]]:
-    engine = Engine(on, on.clock)
+    return ended(Engine(on, on.clock), flow)
+
+
+def ended(engine: Engine, flow: FleetFlow) -> tuple[list[Event], tuple[Outcome, ...]]:
     stream = engine.drive(flow)
     found: list[Event] = []
     while True:
         try:
-            event = next(stream)
+            found.append(next(stream))
         except StopIteration as stop:
             return found, stop.value
-        found.append(event)
 
 
 def of(found: list[Event], host: str, kind: type[Event]) -> list[Event]:
@@ -172,17 +174,25 @@ class Stopping(PretendFleet):
         return super().run(host, script, told, on_line, abort)
 
 
-def stopped(at: str) -> tuple[PretendFleet, list[Event], tuple[Outcome, ...]]:
-    on = Stopping(fleet().hosts.values())
+class StoppingInside(Stopping):
+    """A person stops the run while the command called ``at`` is at work on the first host."""
+
+    def run(
+        self, host: str, script: Script, on_result: OnResult, on_line: OnLine, abort: Abort = never
+    ) -> tuple[Result, ...]:
+        def asked() -> bool:
+            if host == "web-1" and self.hosts[host].did[-1:] == [self.at]:
+                self.engine.cancel()
+            return abort()
+
+        return PretendFleet.run(self, host, script, on_result, on_line, asked)
+
+
+def stopped(at: str, kind: type[Stopping] = Stopping) -> tuple[PretendFleet, list[Event], tuple[Outcome, ...]]:
+    on = kind(fleet().hosts.values())
     on.at = at
     on.engine = Engine(on, on.clock)
-    stream = on.engine.drive(rollout(a_plan(more="boot: {limit: 1}\n")))
-    found: list[Event] = []
-    while True:
-        try:
-            found.append(next(stream))
-        except StopIteration as stop:
-            return on, found, stop.value
+    return on, *ended(on.engine, rollout(a_plan(more="boot: {limit: 1}\n")))
 
 
 @pytest.mark.parametrize(
@@ -195,6 +205,29 @@ def test_cancel_before_the_switch_is_taken_back_everywhere(at: str) -> None:
     assert [outcome.ok for outcome in outcomes] == [False]
     assert any(isinstance(event, events.CancelRequested) for event in found)
     assert len([event for event in found if isinstance(event, events.BatchStarted)]) == 1
+
+
+@pytest.mark.parametrize("at", ["make cord", "start container"])
+def test_cancel_lets_a_change_end_before_it_is_taken_back_so_that_nothing_comes_after_it(at: str) -> None:
+    on, _, outcomes = stopped(at, StoppingInside)
+    on.hosts["web-1"].time.pass_by(60)
+    assert [outcome.ok for outcome in outcomes] == [False]
+    assert [host.running for host in on.hosts.values()] == [["v1"]] * 4
+    assert [host.serving for host in on.hosts.values()] == ["v1"] * 4
+
+
+def test_cancel_while_the_old_one_is_stopped_first_starts_it_again_when_it_has_stopped() -> None:
+    alone = role("job", order="stop-first")
+    on = StoppingInside([serving("stubborn", alone)])
+    on.at, on.engine = "stop container", Engine(on, on.clock)
+
+    def once() -> FleetFlow:
+        return (yield Each((Job("web-1", "job", boot(plan("v2", alone))),)))
+
+    _, outcomes = ended(on.engine, once())
+    on.hosts["web-1"].time.pass_by(60)
+    assert [outcome.ok for outcome in outcomes] == [False]
+    assert on.hosts["web-1"].running == ["stubborn"]
 
 
 @pytest.mark.parametrize("at", ["tie cord", "wait for proxy", "cut cord", "drain", "stop container"])

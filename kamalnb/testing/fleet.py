@@ -182,10 +182,10 @@ class _Watched:
         return self._host.time.now > self._until
 
     def left(self, why: str) -> tuple[Result, ...]:
-        """What is known; a script that is not detached ends with its connection."""
+        """What is known; a script that is not detached does not get further than its command at hand."""
         results = self._running.partly(why)
         if self._running.script.journal is None:
-            self._running.task.kill()
+            self._running.cut = True
         return results
 
 

@@ -21,6 +21,8 @@ class Running:
         self.results: dict[int, Result] = {}
         self.lines: list[tuple[int, str]] = []
         self.step = 0
+        self.cut = False
+        """Nobody hears it: it ends with the command at hand, which goes on; the shell dies of its next word."""
         self._let_in = False
         self._host = host
         self._said: list[str] = []
@@ -70,6 +72,8 @@ class Running:
     def _section(self, section: Section, first: int) -> Process:
         for number, command in enumerate(section.steps, start=first):
             result = yield from self._ran(number, command)
+            if self.cut:
+                return True
             if not result.ok and not command.may_fail:
                 for undo, step in enumerate(section.undo, start=first + len(section.steps)):
                     yield from self._ran(undo, step)

@@ -11,10 +11,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
-from . import events
+from . import crew, events
 from .boot import Booted
 from .dry import WOULD, DryRunExecutor
 from .errors import BootError, HostUnreachable, KamalnbError, Unclear
@@ -64,14 +64,16 @@ class Engine:
         self._began = self.clock.now()
         self._queue: queue.SimpleQueue[Event | Outcome] = queue.SimpleQueue()
         self._cancelled = threading.Event()
+        self._once = threading.RLock()  # a signal may come while its own thread is in cancel()
         self.local: Callable[[Engine, Local], Generator[Event, None, bool]] = _nothing_to_do
         """What is done on this machine for a fleet flow: hooks."""
 
     def cancel(self) -> None:
         """Before a host's switch, undo there; past it, let the host finish; start no further batch."""
-        if not self._cancelled.is_set():
-            self._queue.put(events.CancelRequested(at=self.now()))  # first: told before what comes of it
-            self._cancelled.set()
+        with self._once:
+            if not self._cancelled.is_set():
+                self._queue.put(events.CancelRequested(at=self.now()))  # first: told before what comes of it
+                self._cancelled.set()
 
     @property
     def cancelled(self) -> bool:
@@ -123,19 +125,21 @@ class Engine:
         def told(line: str) -> None:
             self._queue.put(events.LinePrinted(at=self.now(), name=name, line=line))
 
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="kamalnb-aside") as pool:
-            going = pool.submit(work, told)
+        going: Future[T] = Future()
+        threads = crew.begun(lambda one: crew.into(going, lambda: one(told)), [work], 1)
+        try:
             while not (going.done() and self._queue.empty()):
                 item = self._next()
                 if item is not None and not isinstance(item, Outcome):
                     yield item
+        finally:
+            crew.ended(threads)
         return going.result()
 
     def _each(self, jobs: tuple[Job, ...]) -> Generator[Event, None, tuple[Outcome, ...]]:
         outcomes: dict[int, Outcome] = {}
-        with ThreadPoolExecutor(max_workers=max(1, min(len(jobs), WORKERS)), thread_name_prefix="kamalnb") as pool:
-            for job in jobs:
-                pool.submit(self._work, job)
+        threads = crew.begun(self._work, jobs, WORKERS)
+        try:
             while len(outcomes) < len(jobs):
                 item = self._next()
                 if isinstance(item, Outcome):
@@ -143,6 +147,8 @@ class Engine:
                     yield from self._ended(item)
                 elif item is not None:
                     yield item
+        finally:
+            crew.ended(threads)
         return tuple(outcomes[number] for number in range(len(jobs)))
 
     def _meanwhile(self) -> Iterator[Event]:
@@ -243,8 +249,7 @@ class _Worker:
             return None, Cancelled()
         watch = _Watch(self, effect)
         # A change would go on beside its own way back, and could end after it: it is waited for.
-        taken_back = self.phase is not None and effect.script.lasting
-        abort = self._aborted if self._may_cancel and not taken_back else never
+        abort = self._aborted if self._may_cancel and not (self.phase and effect.script.lasting) else never
         try:
             results = self._executor.run(self._job.host, effect.script, watch.result, watch.line, abort)
         except (HostUnreachable, Unclear) as error:

@@ -66,13 +66,15 @@ class Following:
         self._hosts = [_Host(self, executor, host, roles[host], options) for host in selection.hosts]
         self._threads: list[threading.Thread] = []
         self._failing = threading.Lock()
+        self._hopeless = False
+        """No host could be followed at one moment: that ends it, also where one is reached just then."""
 
     def __iter__(self) -> Iterator[LogLine]:
         self._start()
         try:
             while not self.stopped and (batch := self._batch()) is not None:
                 yield from batch
-            if len(self.problems) == len(self._hosts):
+            if self._hopeless:
                 raise next(iter(self.problems.values()))
         finally:
             self.close()
@@ -104,12 +106,13 @@ class Following:
         """Notes that a host could not be followed; whether none can be."""
         with self._failing:
             self.problems[host] = error
-            return len(self.problems) == len(self._hosts)
+            self._hopeless = self._hopeless or len(self.problems) == len(self._hosts)
+            return self._hopeless
 
     def reached(self, host: str) -> bool:
         """Notes that a host is followed; whether that was a problem before."""
         with self._failing:
-            return self.problems.pop(host, None) is not None
+            return not self._hopeless and self.problems.pop(host, None) is not None
 
     def _start(self) -> None:
         for host in self._hosts:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
+from . import crew
 from .commands import lock
 from .config.model import Config
 from .executor import Executor, Hold
@@ -56,8 +56,7 @@ class Locks:
         """Takes all or none. Raises ``LockHeld``, ``HostUnreachable`` or ``Unclear``."""
         try:
             self._take(self._hosts[0])
-            with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-                list(pool.map(self._take, self._hosts[1:]))
+            crew.side_by_side(self._take, self._hosts[1:], WORKERS)
         except BaseException:
             self.release()
             raise
@@ -69,8 +68,7 @@ class Locks:
 
     def release(self) -> None:
         """Lets every session end; hosts that are gone let go by themselves."""
-        with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-            list(pool.map(lambda hold: hold.release(), self._holds.values()))
+        crew.side_by_side(lambda hold: hold.release(), list(self._holds.values()), WORKERS)
         self._holds.clear()
 
     def _take(self, host: str) -> None:

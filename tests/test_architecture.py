@@ -67,6 +67,7 @@ FLOORS = {
     **dict.fromkeys(SSH_FILES, 1),
     "dry": 1,
     "looks": 1,
+    "crew": 1,
     "engine": 2,
     "following_logs": 2,
     "executing": 2,

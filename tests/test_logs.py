@@ -229,6 +229,15 @@ def test_where_no_host_can_be_reached_it_ends_with_the_reason() -> None:
     assert isinstance(listener.error, HostUnreachable)
 
 
+def test_a_host_that_is_reached_just_when_the_last_one_was_given_up_makes_no_success_of_the_end() -> None:
+    following = follow(PretendFleet([serving("web-1")]), CONFIG, select(CONFIG, (), ("web-1",)), LogOptions())
+    assert following.failed("web-1", HostUnreachable("web-1", "connect", "nothing answers at web-1."))
+    following.put(None)
+    assert not following.reached("web-1")
+    with pytest.raises(HostUnreachable):
+        list(following)
+
+
 def test_closing_ends_it_though_nobody_reads() -> None:
     following = follow(PretendFleet([serving("web-1"), serving("web-2")]), CONFIG, select(CONFIG), LogOptions())
     lines = iter(following)

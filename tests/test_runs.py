@@ -628,6 +628,17 @@ def test_deploy_that_is_cancelled_before_the_switch_leaves_what_served(make: Mak
     assert scene.hosts["web-1"].serving in ("v1", "v2")
 
 
+def test_hook_that_tells_of_a_stopped_deploy_is_not_stopped_with_it(make: Make) -> None:
+    scene = make(2, "boot: {limit: 1, wait: 7}")
+    scene.hook("deploy-failed", f'sleep 0.5; echo "told" >"{scene.root}/told"')
+    rollout = scene.fleet.deploy("v2")
+    for event in rollout:
+        if isinstance(event, events.Waiting):
+            rollout.cancel()
+    assert exits.of(rollout.report) == exits.STOPPED
+    assert (scene.root / "told").read_text() == "told\n"
+
+
 def test_checkout_that_knows_fewer_hosts_than_the_last_boot_is_said(make: Make) -> None:
     scene = make(2)
     assert seen(scene.fleet.boot("v2"))[1].ok

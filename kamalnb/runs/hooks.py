@@ -49,9 +49,14 @@ class Hooks:
             return
         yield note(engine, f"hook {name}")
         details = self._details(more or Details(), hosts)
+
+        def abort() -> bool:
+            # What tells the team that a run was stopped must not be stopped with it; it has a limit of its own.
+            return engine.cancelled and name != "deploy-failed"
+
         result = yield from engine.aside(
             f"hook {name}",
-            lambda on_line: run_hook(self.project, name, details, on_line, truth=truth, abort=lambda: engine.cancelled),
+            lambda on_line: run_hook(self.project, name, details, on_line, truth=truth, abort=abort),
         )
         if result.warning:
             yield note(engine, result.warning, warning=True)

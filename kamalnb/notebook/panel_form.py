@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
@@ -21,10 +23,25 @@ _LABEL = {"description_width": "initial"}
 _ALL = "(all)"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What is chosen in a form at one moment. No role stands for all of them, and so with hosts."""
+
+    destination: str
+    roles: tuple[str, ...]
+    hosts: tuple[str, ...]
+    version: str
+    """What was typed, else what was picked."""
+    leaves_out: bool
+    """Whether hosts that cannot be reached are to be left out."""
+
+
 class Form:
     """What a panel shows. Holds no decision; every method may be called from any thread."""
 
     def __init__(self, fleet: Fleet) -> None:
+        self._guard = threading.RLock()
+        """Held while the choice is read or set: a list that is set anew has nothing chosen for a moment."""
         roles, hosts, there, name = _known(fleet)
         self.destination = ipywidgets.Dropdown(
             description="Destination", options=[("(none)", ""), *((one, one) for one in there)],
@@ -47,7 +64,7 @@ class Form:
         self.table, self.stage = Picture(), ipywidgets.VBox([])
         self._status = Picture()
         self.settled = Settled(
-            self._status, (self.destination, self.roles, self.hosts, self.skip, self.version, self.typed)
+            self._status, (self.destination, self.roles, self.hosts, self.skip, self.version, self.typed), self._guard
         )
         """Does what a click asks for, when all that was chosen before it is known here."""
         self._code = ipywidgets.HTML()
@@ -66,21 +83,16 @@ class Form:
         self.widget.add_class("kn-form")
         self.show_code([])
 
-    def chosen_roles(self) -> list[str]:
-        """The roles that are marked; none for all of them."""
-        return [one for one in self.roles.value if one]
-
-    def chosen_hosts(self) -> list[str]:
-        """The hosts that are marked; none for all of them."""
-        return [one for one in self.hosts.value if one]
-
-    def chosen_version(self) -> str:
-        """What was typed, else what was picked."""
-        return str(self.typed.value).strip() or str(self.version.value or "")
-
-    def leaves_out(self) -> bool:
-        """Whether hosts that cannot be reached are to be left out."""
-        return bool(self.skip.value)
+    def chosen(self) -> Choice:
+        """All that is chosen now."""
+        with self._guard:
+            return Choice(
+                destination=str(self.destination.value or ""),
+                roles=tuple(filter(None, self.roles.value)),
+                hosts=tuple(filter(None, self.hosts.value)),
+                version=str(self.typed.value).strip() or str(self.version.value or ""),
+                leaves_out=bool(self.skip.value),
+            )
 
     def offer_leaving_out(self, hosts: Sequence[str] = ()) -> None:
         """Offers to leave out what cannot be reached: ``hosts``, or else those that are named already."""
@@ -96,19 +108,28 @@ class Form:
 
     def show_seen(self, seen: Seen) -> None:
         """Hosts with what serves there, versions with where they are; what is chosen stays chosen."""
-        hosts, version = self.hosts.value, self.version.value
-        labels = [(f"{host}   {told}", host) for host, told in seen.serving.items()]
-        self.hosts.options = [(_ALL, ""), *labels]
-        self.hosts.value = [one for one in hosts if not one or one in seen.serving]
-        self.hosts.rows = min(10, max(4, len(labels) + 1))
-        if seen.unreachable:
-            self.offer_leaving_out(seen.unreachable)
-        else:
-            self.forget_leaving_out()
-        found = seen.versions()
-        self.version.options = found or [("(none found: type one)", "")]
-        if version in [value for _label, value in found]:
-            self.version.value = version
+        serving, found = seen.serving, seen.versions()
+        with self._guard:
+            self._show_hosts(serving)
+            if seen.unreachable:
+                self.offer_leaving_out(seen.unreachable)
+            else:
+                self.forget_leaving_out()
+            self._show_versions(found)
+
+    def _show_hosts(self, serving: Mapping[str, str]) -> None:
+        chosen = [one for one in self.hosts.value if not one or one in serving]
+        with self.hosts.hold_sync():  # the page is told at once what stays chosen
+            self.hosts.options = [(_ALL, ""), *((f"{host}   {told}", host) for host, told in serving.items())]
+            self.hosts.value = chosen
+            self.hosts.rows = min(10, max(4, len(serving) + 1))
+
+    def _show_versions(self, found: list[tuple[str, str]]) -> None:
+        chosen = self.version.value
+        with self.version.hold_sync():
+            self.version.options = found or [("(none found: type one)", "")]
+            if chosen in [value for _label, value in found]:
+                self.version.value = chosen
 
     def say(self, text: str, meaning: str = "") -> None:
         """The line that tells what is going on, also to screen readers."""

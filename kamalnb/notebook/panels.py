@@ -17,7 +17,7 @@ from .fleet import Fleet, dressed
 from .grid import grid
 from .markup import joined, tag
 from .occasion import Occasion, cell, occasion
-from .panel_form import Form
+from .panel_form import Choice, Form
 from .plan import Plan
 from .rollout import Rollout, Stage
 from .settled import Settled
@@ -59,29 +59,25 @@ class Panel:
 
     def look(self) -> None:
         """Asks the chosen hosts what they have, and the registry which tags."""
-        whole = self._chosen(parts=False)
+        whole = self._whole(self.form.chosen())
         self._worker.ask("Asking every host…", lambda: self._looked(whole, None))
 
     def plan(self) -> None:
         """Shows what a boot of the chosen version would change, and asks for its confirmation."""
-        chosen, version, how = self._chosen(), self.form.chosen_version(), self._how()
+        choice = self.form.chosen()
+        chosen, version, how = self._part(choice), choice.version, _how(choice)
         self._worker.ask(f"Planning {version}…", lambda: self._planned(chosen, version, how))
 
     def undo(self) -> None:
         """Goes back, at once: the way back has to be quick."""
-        chosen, how = self._chosen(), self._how()
+        choice = self.form.chosen()
+        chosen, how = self._part(choice), _how(choice)
         self._worker.ask("Undoing…", lambda: self._undone(chosen, how), urgent=True)
 
     def take_back(self, rollout: Rollout) -> None:
         """Undoes what one rollout has done, at once: also where something else is chosen by now."""
-        from .way_back import part_to_undo
-
-        part, how = part_to_undo(rollout), self._how()
-        if part is not None:
-            self._worker.ask("Undoing…", lambda: self._undone(part, how), urgent=True)
-
-    def _how(self) -> Options:
-        return {"skip_unreachable": True} if self.form.leaves_out() else {}
+        how = _how(self.form.chosen())
+        self._worker.ask("Undoing…", lambda: self._taken_back(rollout, how), urgent=True)
 
     def _looked(self, fleet: Fleet, known: Listed | None) -> str:
         self._seen = seen = look(fleet, known)
@@ -95,23 +91,36 @@ class Panel:
         if not version:
             raise UsageError("Choose a version, or type one.")
         self._must_be_free()
-        made = self._plan_of(fleet, version, "boot", how)
+        made = self._plan_of(lambda: fleet.plan(version, **how))
+        self._make_room()
         self._note(f"{self._spelled(fleet)}.plan({_words_of(version, how)}).boot(confirm={made.target!r})")
         self._show(made.rollout(Occasion.WATCHED))
         return f"Plan {made.id}: nothing was changed. Type {made.target} to go on." if made.hosts else "Nothing to do."
 
     def _undone(self, fleet: Fleet, how: Options) -> str:
         self._must_be_free()
-        made = self._plan_of(fleet, None, "undo", how)
+        return self._back(fleet, self._plan_of(lambda: fleet.plan(verb="undo", **how)), how)
+
+    def _taken_back(self, rollout: Rollout, how: Options) -> str:
+        from .way_back import part_to_undo, plan_to_undo
+
+        self._must_be_free()
+        part = part_to_undo(rollout)
+        if part is None:
+            return ""
+        return self._back(part, self._plan_of(lambda: plan_to_undo(rollout, part, **how)), how)
+
+    def _back(self, fleet: Fleet, made: Plan, how: Options) -> str:
+        self._make_room()
         rollout = made.rollout(Occasion.WATCHED)
         self._note(f"{self._spelled(fleet)}.undo({_words_of(None, {**how, 'confirm': made.target})})")
         self._show(rollout)
         rollout.start(made.target)
         return f"Going back: {made.target}."
 
-    def _plan_of(self, fleet: Fleet, version: str | None, verb: str, how: Options) -> Plan:
+    def _plan_of(self, make: Callable[[], Plan]) -> Plan:
         try:
-            return fleet.plan(version, verb=verb, **how)
+            return make()
         except KamalnbError as error:
             if error.exit_code == exits.UNREACHABLE:  # found out since the last look
                 self.form.offer_leaving_out()
@@ -122,9 +131,13 @@ class Panel:
         if running:
             raise UsageError("A rollout of this panel is under way. Wait for its end, or cancel it.")
 
+    def _make_room(self) -> None:
+        """Gives up what is shown. One that was begun while the next was planned stays, with its button to cancel."""
+        if self._rollout is not None:
+            self._rollout.discard()  # from here on it cannot be begun
+        self._must_be_free()
+
     def _show(self, rollout: Rollout) -> None:
-        if self._rollout is not None and self._rollout is not rollout:
-            self._rollout.discard()
         self._rollout = rollout
         self.form.stage.children = [rollout.widget(undo=lambda: self.take_back(rollout))]
         rollout.when_over(lambda: self._over(rollout))
@@ -137,15 +150,15 @@ class Panel:
             if self._record is not None:
                 self._record.update(rollout.record(), raw=True)
         # The registry has what it had: a login that a person has to touch a key for is not asked for again.
-        whole, known = self._chosen(parts=False), self._seen.registry if self._seen is not None else None
-        self._worker.ask("Asking every host…", lambda: self._looked(whole, known))
+        whole, known = self._whole(self.form.chosen()), self._seen.registry if self._seen is not None else None
+        # Urgent, for nobody asks again: what was seen before the rollout would stay.
+        self._worker.ask("Asking every host…", lambda: self._looked(whole, known), urgent=True)
 
-    def _chosen(self, *, parts: bool = True) -> Fleet:
-        form = self.form
-        whole = replace(self.fleet, destination=form.destination.value or self.fleet.destination)
-        if not parts:
-            return whole
-        roles, hosts = form.chosen_roles(), form.chosen_hosts()
+    def _whole(self, choice: Choice) -> Fleet:
+        return replace(self.fleet, destination=choice.destination or self.fleet.destination)
+
+    def _part(self, choice: Choice) -> Fleet:
+        whole, roles, hosts = self._whole(choice), choice.roles, choice.hosts
         return whole.where(roles=roles or whole.roles, hosts=hosts or whole.hosts) if roles or hosts else whole
 
     def _spelled(self, fleet: Fleet) -> str:
@@ -192,6 +205,10 @@ class Panel:
 
     def __repr__(self) -> str:
         return f"Panel({self.fleet!r})"
+
+
+def _how(choice: Choice) -> Options:
+    return {"skip_unreachable": True} if choice.leaves_out else {}
 
 
 def _words_of(version: str | None, how: Options) -> str:

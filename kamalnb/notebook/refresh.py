@@ -117,8 +117,11 @@ class Refreshed:
         self._state.value = str(self._said or say("stopped"))
         self._again.disabled = self._stop.disabled = True
         for handle in self._handles:
-            with contextlib.suppress(Exception):
-                handle.update(self._static(), raw=True)
+            self._keep(handle)
+
+    def _keep(self, handle: Any) -> None:
+        with contextlib.suppress(Exception):
+            handle.update(self._static(), raw=True)
 
     def _body(self) -> Html:
         made = self._before
@@ -140,10 +143,18 @@ class Refreshed:
         if self.stopped:
             display(self._static(), raw=True)  # type: ignore[no-untyped-call]
             return
+        self._show_live()
+
+    def _show_live(self) -> None:
+        from IPython.display import display
+
         shown = {**mime(self.widget), "text/plain": repr(self), "text/html": str(self._saved())}
         handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        if handle is not None:
-            self._handles.append(handle)
+        if handle is None:
+            return
+        self._handles.append(handle)
+        if self.stopped:  # it ended while it was displayed, and may have told the others already
+            self._keep(handle)
 
     def _saved(self) -> Html:
         return say("This table was refreshing when it was saved. Run the cell to see it again.")

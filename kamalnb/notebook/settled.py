@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .widget import Picture
@@ -21,11 +22,15 @@ class Settled:
     """``settled(action)``: does ``action`` when ``inputs`` are here as they are on the page that shows ``picture``.
 
     Where several clicks wait for the page, the last one counts. Where no page shows it, nothing is waited for.
+    ``alone`` is held while ``inputs`` are set: whoever reads several of them holds it too.
     """
 
-    def __init__(self, picture: Picture, inputs: Sequence[Any]) -> None:
+    def __init__(
+        self, picture: Picture, inputs: Sequence[Any], alone: AbstractContextManager[Any] | None = None
+    ) -> None:
         self._picture = picture
         self._inputs = inputs
+        self._alone = alone or nullcontext()
         self._guard = threading.Lock()
         self._ticket = 0
         self._tries = 0
@@ -50,7 +55,9 @@ class Settled:
         with self._guard:
             if told.get("ticket") != self._ticket or self._action is None:
                 return
-            if settled := _taken(self._inputs, told.get("inputs") or ()):
+            with self._alone:
+                settled = _taken(self._inputs, told.get("inputs") or ())
+            if settled:
                 action, self._action = self._action, None
             self._tries -= 1
         if settled:

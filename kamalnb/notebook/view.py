@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from ..errors import NotConfirmed
+from ..errors import KamalnbError, NotConfirmed
 from .frame import frame
 from .markup import Html, joined
 from .painter import Painter
@@ -75,7 +75,8 @@ class RolloutView:
 
     def _paint(self) -> None:
         self._picture.frame(frame(self._rollout.history, f"{self._rollout.order.verb} {self._rollout.target}"))
-        self.stop.disabled = self._rollout.report.cancelling
+        if self._rollout.report.cancelling:  # told later than clicked: never enabled again here
+            self.stop.disabled = True
 
     def _end(self) -> None:
         with self._guard:
@@ -94,9 +95,13 @@ class RolloutView:
         """The button that takes it back, for places that keep their widgets."""
         from .way_back import button, part_to_undo
 
-        if self._undo is None or part_to_undo(self._rollout) is None:
+        if self._undo is None:
             return []
-        return [_row(button(self._undo))]
+        try:
+            part = part_to_undo(self._rollout)
+        except KamalnbError:  # the file is broken just now; the run has ended all the same
+            part = None
+        return [_row(button(self._undo))] if part is not None else []
 
     def _typed(self, change: Any) -> None:
         self.go.disabled = str(change["new"]).strip() != self._rollout.target

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import ipywidgets
 
+from ..errors import UsageError
 from ..report import State
+from ..runs import Options
+from ..steps import NOTHING as NO_STEP
+from ..wording import short
 from .occasion import Occasion
 from .widget import Picture, mime
 from .worker import Worker
 
 if TYPE_CHECKING:
     from .fleet import Fleet
+    from .plan import Plan
     from .rollout import Rollout
 
 VERBS = frozenset({"boot", "deploy", "redeploy", "rollback"})
@@ -38,6 +43,24 @@ def part_to_undo(rollout: Rollout) -> Fleet | None:
     narrow = home.where(hosts=hosts, roles=roles)
     whole = booted == set(_pairs(home))
     return home if whole and booted else narrow if booted and booted == set(_pairs(narrow)) else None
+
+
+def plan_to_undo(rollout: Rollout, part: Fleet, **how: Unpack[Options]) -> Plan:
+    """The plan of that undo. Raises where something else serves by now: an undo would take that away."""
+    plan = part.plan(verb="undo", **how)
+    brought = {(line.host, line.role): line.serving for line in rollout.report.lines if line.state is State.BOOTED}
+    others = [
+        f"{step.role} on {step.host} serves {short(step.before or 'nothing')} now"
+        for step in plan.moves
+        if step.way != NO_STEP and step.before != brought.get((step.host, step.role))
+    ]
+    if others:
+        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        raise UsageError(
+            f"Nothing was changed: {others[0]}{more}, and this button takes back {short(rollout.report.version)} only. "
+            "To go back from what serves now: fleet.undo(), or Undo beside Plan in a panel."
+        )
+    return plan
 
 
 def button(action: Callable[[], None]) -> Any:
@@ -82,7 +105,7 @@ class Offer:
         part = part_to_undo(self._rollout)
         if part is None or self.undo is not None:
             return ""
-        plan = part.plan(verb="undo")
+        plan = plan_to_undo(self._rollout, part)
         self.undo = plan.rollout(Occasion.WATCHED)
         self.widget.children = [self.undo.widget()]
         self.undo.start(plan.target)

@@ -97,20 +97,21 @@ class Notebook:
 
     def start(self, number: int) -> None:
         """Runs a cell; does not wait for its end. Once more where the notebook was not ready for keys yet."""
-        prompt = self.cell(number).locator(".jp-InputPrompt").first
-        before = prompt.inner_text()
+        before = self._prompt(number)
         for _try in range(5):
             self.cell(number).locator(".cm-content").first.click()
             self.page.keyboard.press("Control+Enter")
             for _look in range(15):
-                if prompt.inner_text() != before:
+                if self._prompt(number) != before:
                     return
                 self.page.wait_for_timeout(200)
+        raise AssertionError(f"five times Control+Enter, and cell {number} does not run: {before}")
 
     def run(self, number: int) -> None:
         """Runs a cell and waits for its end."""
+        before = self._prompt(number)
         self.start(number)
-        self.until(lambda: self.is_done(number), f"the end of cell {number}")
+        self.until(lambda: self._prompt(number) != before and self.is_done(number), f"the end of cell {number}")
 
     def append(self, source: str) -> None:
         """One more cell at the end."""
@@ -123,8 +124,11 @@ class Notebook:
         self.page.keyboard.insert_text(source)
 
     def is_done(self, number: int) -> bool:
-        prompt = self.cell(number).locator(".jp-InputPrompt").first.inner_text()
-        return bool(re.fullmatch(r"\[\d+\]:?", prompt.strip()))
+        return bool(re.fullmatch(r"\[\d+\]:?", self._prompt(number)))
+
+    def _prompt(self, number: int) -> str:
+        """What stands before a cell: ``[ ]:``, ``[*]:`` while it runs, then its number."""
+        return str(self.cell(number).locator(".jp-InputPrompt").first.inner_text()).strip()
 
     def until(self, holds: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds

@@ -131,7 +131,7 @@ def test_a_stale_plan_is_refused_with_the_difference() -> None:
 
 @pytest.mark.usefixtures("watched")
 def test_cancel_before_the_switch_undoes_everywhere() -> None:
-    fleet = kn.pretend(3, speed=10.0)
+    fleet = kn.pretend(3, speed=0.5)
     run = fleet.plan("v2").boot(confirm="web@v2")
     run.cancel()
     report = run.wait(check=False)
@@ -142,7 +142,7 @@ def test_cancel_before_the_switch_undoes_everywhere() -> None:
 
 @pytest.mark.usefixtures("watched")
 def test_an_interrupt_of_wait_stops_the_run_and_waits_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    fleet = kn.pretend(2, speed=10.0)
+    fleet = kn.pretend(2, speed=0.5)
     run = fleet.plan("v2").boot(confirm="web@v2")
     for event in run.history.follow():
         if type(event).__name__ == "PhaseEntered":
@@ -163,7 +163,7 @@ def test_an_interrupt_of_wait_stops_the_run_and_waits_on(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("watched")
 def test_a_second_interrupt_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    fleet = kn.pretend(2, speed=4.0)
+    fleet = kn.pretend(2, speed=0.5)
     run = fleet.plan("v2").boot(confirm="web@v2")
 
     def interrupted(seconds: float | None = None) -> bool:

@@ -11,9 +11,11 @@ import pytest
 
 import kamalnb as kn
 from kamalnb.config.reading import read_config
+from kamalnb.errors import UsageError
 from kamalnb.notebook.choices import TAGS, Seen
 from kamalnb.notebook.fleet import Fleet
 from kamalnb.notebook.occasion import Occasion
+from kamalnb.notebook.panel_form import Choice, Form
 from kamalnb.notebook.panels import Panel
 from kamalnb.notebook.rollout import Rollout
 from kamalnb.notebook.way_back import Offer, part_to_undo
@@ -52,7 +54,7 @@ def planned(panel: Panel, version: str) -> Rollout:
     before = panel._rollout
     panel.form.typed.value = version
     panel.plan()
-    until(lambda: panel._rollout is not before and "Plan" in said(panel))
+    until(lambda: panel._rollout is not before and "nothing was changed" in said(panel))
     assert panel._rollout is not None
     return panel._rollout
 
@@ -78,6 +80,22 @@ def buttons(panel: Panel) -> dict[str, Any]:
 def undo_button(panel: Panel) -> Any:
     until(lambda: "Undo" in buttons(panel))
     return buttons(panel)["Undo"]
+
+
+def has_gone_back(panel: Panel) -> bool:
+    run = panel._rollout
+    return run is not None and run.order.verb == "undo" and run.history.ended
+
+
+def slow_to_read(fleet: Fleet, hold: threading.Event, reader: str = "kamalnb-panel") -> Fleet:
+    """The same fleet; threads of this name wait for ``hold`` before they read its file."""
+    load = fleet.load
+
+    def read() -> Project:
+        assert threading.current_thread().name != reader or hold.wait(20)
+        return load()
+
+    return replace(fleet, load=read)
 
 
 # -- hosts that cannot be reached ------------------------------------------------------------------------------------
@@ -227,7 +245,7 @@ def test_finished_rollout_in_a_panel_has_a_button_that_takes_it_back() -> None:
     panel.form.hosts.value = [""]  # something else is chosen by now
     undo_button(panel).click()
     until(lambda: "undo" in panel.lines[-2])
-    until(lambda: panel._rollout is not None and panel._rollout.order.verb == "undo" and panel._rollout.history.ended)
+    until(lambda: has_gone_back(panel))
     assert versions(fleet) == ["v1", "v1", "v1"]
     assert "fleet.where(hosts=['web-2']).undo(confirm='web@v1')" in panel.lines
 
@@ -242,20 +260,52 @@ def test_undo_that_is_clicked_while_the_panel_looks_is_not_lost_and_two_clicks_a
         undo_button(panel).click()
     hold.set()
     until(lambda: any("undo" in line for line in panel.lines))
-    until(lambda: panel._rollout is not None and panel._rollout.history.ended)
+    until(lambda: has_gone_back(panel))
     assert versions(fleet) == ["v1", "v1"]
 
 
-def test_only_what_is_urgent_waits_and_only_one_of_it() -> None:
+def test_undo_below_a_rollout_leaves_what_was_booted_elsewhere_since() -> None:
+    fleet = kn.pretend(2, speed=50.0)
+    panel = looked(fleet)
+    booted(panel, "v2")
+    run_of(fleet, "v3")
+    undo_button(panel).click()
+    until(lambda: "Nothing was changed: web on web-1 serves v3 now (and 1 more)" in said(panel))
+    assert versions(fleet) == ["v3", "v3"]
+    assert not any("undo" in line for line in panel.lines)
+
+
+def test_undo_below_a_rollout_offers_to_leave_out_a_host_that_went_away() -> None:
+    fleet = kn.pretend(2, speed=50.0)
+    panel = looked(fleet)
+    booted(panel, "v2")
+    fleet.connect(None).hosts["web-2"].unreachable = True  # type: ignore[misc,arg-type,union-attr,attr-defined]
+    undo_button(panel).click()
+    until(lambda: "web-2" in said(panel))
+    assert panel.form.skip.layout.display is None
+
+
+def test_undo_of_the_panel_itself_takes_back_what_serves_now() -> None:
+    fleet = kn.pretend(2, speed=50.0)
+    panel = looked(fleet)
+    booted(panel, "v2")
+    run_of(fleet, "v3")
+    panel.undo()
+    until(lambda: has_gone_back(panel))
+    assert versions(fleet) == ["v2", "v2"]
+
+
+def test_only_what_is_urgent_waits_and_only_one_of_each_kind() -> None:
     hold, done = threading.Event(), []
     worker = Worker(lambda what: None, lambda text, well: done.append(text))
     assert worker.ask("first", lambda: str(hold.wait(20)))
     assert not worker.ask("plain", lambda: "plain")
     assert worker.ask("urgent", lambda: "urgent", urgent=True)
-    assert not worker.ask("urgent too", lambda: "urgent too", urgent=True)
+    assert not worker.ask("urgent", lambda: "urgent twice", urgent=True)
+    assert worker.ask("urgent too", lambda: "urgent too", urgent=True)
     hold.set()
-    until(lambda: len(done) == 2)
-    assert done == ["True", "urgent"]
+    until(lambda: len(done) == 3)
+    assert (done[0], set(done[1:])) == ("True", {"urgent", "urgent too"})
 
 
 def run_of(fleet: Fleet, version: str = "v2", **how: Any) -> Rollout:
@@ -323,6 +373,18 @@ def test_offer_in_a_cell_undoes_by_one_click_and_shows_the_undo_in_its_place() -
     assert offer.button not in offer.widget.children
 
 
+def test_offer_leaves_what_was_booted_elsewhere_since_and_says_what_to_do() -> None:
+    fleet = kn.pretend(2, speed=50.0)
+    offer = Offer(run_of(fleet))
+    offer.show()
+    run_of(fleet["web-2"], "v3")
+    offer.button.click()
+    until(lambda: "web on web-2 serves v3 now, and this button takes back v2 only." in str(offer._said.widget.frame))
+    assert "To go back from what serves now: fleet.undo()" in str(offer._said.widget.frame)
+    assert offer.undo is None
+    assert versions(fleet) == ["v2", "v3"]
+
+
 def test_offer_that_cannot_go_back_says_why() -> None:
     fleet = kn.pretend(1)
     offer = Offer(run_of(fleet))
@@ -331,3 +393,116 @@ def test_offer_that_cannot_go_back_says_why() -> None:
     offer.button.click()
     until(lambda: "nothing answers" in str(offer._said.widget.frame))
     assert not offer.button.disabled
+
+
+# -- several things at once ------------------------------------------------------------------------------------------
+
+
+def test_panel_looks_after_a_rollout_also_where_it_was_busy_when_that_ended() -> None:
+    panel = looked(kn.pretend(2, speed=50.0))
+    run = planned(panel, "v2")
+    hold, over = threading.Event(), threading.Event()
+    run.when_over(over.set)  # after what the panel does then
+    assert panel._worker.ask("planning", lambda: "planned" if hold.wait(20) else "")
+    run.confirm(run.target)
+    assert over.wait(20)
+    hold.set()
+    until(lambda: ("web-1   ✓ v2", "web-1") in panel.form.hosts.options)
+
+
+def test_rollout_that_is_begun_while_another_is_planned_keeps_its_place_and_its_cancel_button() -> None:
+    hold = threading.Event()
+    hold.set()
+    panel = looked(slow_to_read(kn.pretend(2, speed=0.5), hold))
+    run = planned(panel, "v2")
+    hold.clear()
+    panel.form.typed.value = "v3"
+    panel.plan()
+    until(lambda: said(panel) == "Planning v3…")
+    run.confirm(run.target)
+    hold.set()
+    until(lambda: "under way" in said(panel))
+    assert (panel._rollout, run.order.version) == (run, "v2")
+    assert "Cancel" in buttons(panel)
+    assert not any("v3" in line for line in panel.lines)
+    run.cancel()
+    run.wait(check=False)
+
+
+def read_meanwhile(form: Form, widget: Any) -> list[Choice]:
+    """What another thread reads of ``form`` at the moment at which ``widget`` changes for the first time."""
+    read: list[Choice] = []
+    reader = threading.Thread(target=lambda: read.append(form.chosen()))
+
+    def changed(_change: Any) -> None:
+        widget.unobserve(changed, "index")
+        reader.start()
+        reader.join(0.1)  # it may have to wait for us
+
+    widget.observe(changed, "index")
+    return read
+
+
+def seen_serving(version: str) -> Seen:
+    rows = tuple({"host": host, "version": version, "mark": "serves"} for host in ("web-1", "web-2"))
+    containers_seen = Table(name="containers", columns=containers.COLUMNS, rows=rows)
+    return Seen(containers=containers_seen, images=None, commits=(), registry=Listed())
+
+
+def test_nobody_reads_that_no_host_is_chosen_while_the_hosts_are_listed_anew() -> None:
+    form = Panel(kn.pretend(2)).form
+    form.hosts.value = ["web-2"]
+    read = read_meanwhile(form, form.hosts)
+    form.show_seen(seen_serving("v2"))
+    until(lambda: read)
+    assert read[0].hosts == ("web-2",)
+
+
+def test_nobody_reads_half_of_what_a_page_tells() -> None:
+    form, clicks = Panel(kn.pretend(2)).form, []
+    form._status.is_seen = True
+    read = read_meanwhile(form, form.hosts)
+    form.settled(lambda: clicks.append(form.chosen()))
+    inputs = [{}, {}, {"index": [2]}, {}, {}, {"value": "v2"}]  # hosts, and later the version that was typed
+    form._status._told({"event": "settled", "ticket": 1, "inputs": inputs})
+    until(lambda: read)
+    assert (read[0].hosts, read[0].version) == (("web-2",), "v2")
+    assert clicks == read
+
+
+class Line:
+    """Stands for the line to a page: keeps what is sent."""
+
+    comm_id = "line"
+
+    def __init__(self) -> None:
+        self.states: list[dict[str, Any]] = []
+
+    def on_msg(self, _heard: Any) -> None: ...
+
+    def send(self, data: dict[str, Any], buffers: Any = None) -> None:
+        self.states.append(data["state"])
+
+
+def test_page_is_never_told_that_no_host_is_chosen_while_the_hosts_are_listed_anew() -> None:
+    form = Panel(kn.pretend(2)).form
+    form.hosts.value = ["web-2"]
+    form.hosts.comm = line = Line()
+    form.show_seen(seen_serving("v2"))
+    assert [list(state["index"]) for state in line.states if "index" in state] == [[2]]
+
+
+def test_cancel_button_goes_at_the_end_also_where_the_file_is_broken_by_then() -> None:
+    fleet, runs = kn.pretend(2, speed=50.0), []
+    load = fleet.load
+
+    def read() -> Project:
+        if runs and runs[0].history.ended:
+            raise UsageError("deploy.yml is broken")
+        return load()
+
+    panel = looked(replace(fleet, load=read))
+    runs.append(planned(panel, "v2"))
+    runs[0].confirm("web@v2")
+    assert runs[0].wait().ok
+    until(lambda: not buttons(panel))

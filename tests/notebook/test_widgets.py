@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_double_clicks_from_several_threads_begin_one_run() -> None:
 
 
 def test_cancel_button_stops_the_run_and_the_view_ends_in_the_record() -> None:
-    run, view = view_of(kn.pretend(2, speed=10.0))
+    run, view = view_of(kn.pretend(2, speed=0.5))
     view.box.value = "web@v2"
     view.go.click()
     until(lambda: run.state is Stage.RUNNING)
@@ -74,8 +75,27 @@ def test_cancel_button_stops_the_run_and_the_view_ends_in_the_record() -> None:
     view.stop.click()
     assert not run.wait(check=False).ok
     until(lambda: "stopped" in str(view._picture.widget.frame.get("html", "")))
+    until(lambda: view.widget.children == (view._picture.widget,))
     assert run.state is Stage.STOPPED
-    assert view.widget.children == (view._picture.widget,)
+
+
+def test_cancel_button_that_was_clicked_stays_as_it_is_while_the_run_cannot_hear_it_yet() -> None:
+    hold, fleet = threading.Event(), kn.pretend(2)
+    load = fleet.load
+
+    def read() -> Any:
+        assert threading.current_thread().name != "kamalnb-rollout" or hold.wait(20)
+        return load()
+
+    run, view = view_of(replace(fleet, load=read))
+    run.confirm("web@v2")
+    view.stop.click()
+    painted = view._painter.frames
+    until(lambda: view._painter.frames > painted + 1)
+    assert (view.stop.description, view.stop.disabled) == ("Stopping…", True)
+    assert not run.report.cancelling
+    hold.set()
+    assert not run.wait(check=False).ok
 
 
 def test_a_page_that_was_loaded_again_is_told_how_to_keep_the_record() -> None:
@@ -155,6 +175,35 @@ def test_refresher_that_fails_says_why_and_stops() -> None:
     assert "the file is gone &lt;b&gt;" in table._state.value
 
 
+def test_table_that_ends_while_it_is_displayed_is_static_in_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    displayed, askers, cell = threading.Event(), [], Cell()
+
+    def failing() -> Any:
+        askers.append(threading.current_thread())
+        displayed.wait(20)
+        raise kn.KamalnbError("the file is gone")
+
+    def display(*_what: Any, **_how: Any) -> Cell:
+        until(lambda: askers)
+        displayed.set()
+        askers[0].join(20)
+        return cell
+
+    monkeypatch.setattr("IPython.display.display", display)
+    Refreshed(failing, 0.05)._ipython_display_()
+    assert "the file is gone" in cell.bundles[-1]["text/html"]
+
+
+class Cell:
+    """Stands for a cell's output: keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.bundles: list[dict[str, str]] = []
+
+    def update(self, bundle: dict[str, str], *, raw: bool) -> None:
+        self.bundles.append(bundle)
+
+
 def test_the_same_question_has_one_refresher() -> None:
     fleet = kn.pretend(1)
     first = Refreshed(fleet.containers, 0.05)
@@ -185,7 +234,7 @@ def test_panel_plans_for_the_chosen_hosts_alone() -> None:
     panel.form.hosts.value = ["web-2"]
     panel.form.typed.value = "v2"
     panel.plan()
-    until(lambda: panel.lines)
+    until(lambda: panel._rollout is not None)
     assert panel._rollout is not None
     assert panel._rollout.order.plan is not None
     assert panel._rollout.order.plan.hosts == ("web-2",)

@@ -83,6 +83,18 @@ def run(directory: Path, name: str, *given: str, environ: dict[str, str] | None 
     return Ran(process.returncode, out, err)
 
 
+def run_and_answer(directory: Path, name: str, *, at: str, answer: Callable[[], object]) -> Ran:
+    """Runs one to its end; calls ``answer`` when it says a line that begins with ``at``."""
+    process = start(directory, name)
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if line.startswith(at):
+            answer()
+    out, _ = process.communicate(timeout=60)
+    return Ran(process.returncode, out, "".join(told))
+
+
 def run_and_signal(
     directory: Path, name: str, *given: str, at: Callable[[dict[str, Any]], bool], send: signal.Signals, **how: Any
 ) -> tuple[int, list[dict[str, Any]]]:
@@ -92,7 +104,7 @@ def run_and_signal(
     sent, until = False, time.monotonic() + 180
     for line in process.stdout:
         told.append(json.loads(line))
-        if not sent and at(told[-1]):
+        if at(told[-1]) and not sent:
             sent = True
             process.send_signal(send)
         assert time.monotonic() < until, told

@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import exits
 from ..errors import KamalnbError, RolloutFailed
+from . import interrupts
 
 PIPE = "KAMALNB_RUNBOOK_PIPE"
 """The number of the file that progress is written to: one JSON document a line."""
@@ -32,7 +33,8 @@ _telling: list[Telling] = []
 
 
 def begin() -> None:
-    """Tells the runner from now on how far rollouts are."""
+    """From now on cells can be interrupted, and the runner is told how far rollouts are."""
+    interrupts.only_in_cells()
     pipe = os.environ.pop(PIPE, "")  # not for the programs that cells start
     if pipe:
         _telling.append(Telling(int(pipe)))
@@ -106,7 +108,17 @@ def _rollouts() -> Iterator[Any]:
     """Found among all objects: whoever made one need not have told anybody."""
     module = sys.modules.get("kamalnb.fleet.rollout")
     if module is not None:
-        yield from (one for one in gc.get_objects() if isinstance(one, module.Rollout))
+        # By its type: a weak proxy of what is gone raises where it is asked for its class.
+        found = (one for one in gc.get_objects() if issubclass(type(one), module.Rollout))
+        yield from (one for one in found if _whole(one))
+
+
+def _whole(one: Any) -> bool:
+    """Another thread may just be making it."""
+    try:
+        return bool(_stage(one)) and one.report is not None
+    except AttributeError:
+        return False
 
 
 def _stage(one: Any) -> str:
@@ -130,8 +142,16 @@ def _secrets() -> list[str]:
 
 def _tell(telling: Telling) -> None:
     pause = threading.Event()
-    while telling.tell():
+    while _told(telling):
         pause.wait(EVERY)
+
+
+def _told(telling: Telling) -> bool:
+    """False where nobody reads any more."""
+    try:
+        return telling.tell()
+    except Exception:  # rollouts go on while they are looked at; the next look may tell
+        return True
 
 
 class Telling:

@@ -1,4 +1,4 @@
-"""The kernel of a runbook: of this very Python, reached through sockets of this user, watched for signals."""
+"""The kernel of a runbook: of this very Python, reached through sockets of this user."""
 
 from __future__ import annotations
 
@@ -44,26 +44,13 @@ def client_for(notebook: Any, cwd: Path, directory: Path) -> Any:
             argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
             return KernelSpec(argv=argv, display_name="Python 3", language="python", interrupt_mode="signal")
 
-    class Watched(NotebookClient):  # type: ignore[misc,unused-ignore]
-        """Knows when a cell really runs: an interrupt that comes before is lost on a kernel."""
-
-        runs = False
-        on_runs: Any = None
-
-        def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
-            if msg["msg_type"] == "execute_input":
-                self.runs = True
-                if self.on_runs is not None:
-                    self.on_runs()
-            return super().process_message(msg, cell, cell_index)
-
     manager = AsyncKernelManager(
         kernel_name="python3",
         kernel_spec_manager=ThisPython(),
         transport="ipc",
         connection_file=str(directory / "kernel.json"),
     )
-    return Watched(
+    return NotebookClient(
         notebook,
         km=manager,
         timeout=None,

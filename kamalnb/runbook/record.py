@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,18 +78,37 @@ def started(runbook: Runbook, values: dict[str, Any], path: Path, secrets: Itera
     return Record(path=path, document=nbformat.from_dict(document), about=about, secrets=set(secrets))  # type: ignore[no-untyped-call,unused-ignore]
 
 
-def place(out: str, runbook: Runbook, root: Path, cwd: Path) -> Path:
-    """Where a record goes: ``runs/2026-11-23T0540Z-rollout.ipynb``, or the directory or file that ``out`` names."""
+@contextlib.contextmanager
+def place(out: str, runbook: Runbook, root: Path, cwd: Path) -> Iterator[Path]:
+    """Where a record goes: ``runs/2026-11-23T0540Z-rollout.ipynb``, or the directory or file that ``out`` names.
+
+    A name that is chosen here is taken by an empty file, which does not stay where no record is saved.
+    """
     wanted = cwd / Path(out).expanduser() if out else root / FOLDER
     if out and wanted.suffix == ".ipynb" and not wanted.is_dir():
         if wanted.resolve() == runbook.path.resolve():
             raise UsageError(f"--out={out} is the runbook itself. Name another file, or a directory.")
         wanted.parent.mkdir(parents=True, exist_ok=True)
-        return wanted
+        yield wanted
+        return
     wanted.mkdir(parents=True, exist_ok=True)
     base = f"{datetime.now(UTC):%Y-%m-%dT%H%MZ}-{runbook.name}"
     names = (f"{base}.ipynb", *(f"{base}-{number}.ipynb" for number in range(2, 1000)))
-    return next(wanted / name for name in names if not (wanted / name).exists())
+    path = next(wanted / name for name in names if _taken(wanted / name))
+    try:
+        yield path
+    finally:
+        if path.exists() and not path.stat().st_size:
+            path.unlink()
+
+
+def _taken(path: Path) -> bool:
+    """False where somebody has it: another run may choose a name at the same moment."""
+    try:
+        path.open("x").close()
+    except FileExistsError:
+        return False
+    return True
 
 
 def blob(raw: bytes) -> str:

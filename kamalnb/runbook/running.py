@@ -26,6 +26,8 @@ from .telling import Telling
 
 PATIENCE = 900.0
 """Seconds that a cancelled rollout has until its kernel is ended: a host past its switch may be draining."""
+AGAIN = 0.1
+"""Seconds until an interrupt is sent again: one that comes outside a cell's own code is left out (``interrupts``)."""
 ANSWER = 60.0
 """Seconds that an idle kernel has to answer a question."""
 INSIDE = f"__import__('importlib').import_module('{inside.__name__}')"
@@ -58,11 +60,11 @@ def run(
     values = parameters.values(runbook.parameters, given, ())
     secrets = _secrets(runbook, values)
     values = parameters.values(runbook.parameters, given, sorted(secrets))
-    path = record.place(out, runbook, catalogue.project_root(cwd), cwd)
-    kept = record.started(runbook, values, path, secrets, os.environ.get("KAMALNB_PERFORMER", ""))
-    running = Running(kept, runbook.path.parent, Telling(as_json=as_json, quiet=quiet))
     environ = kernel.environment(os.environ, confirm=confirm, dry_run=dry_run)
-    return asyncio.run(running.to_the_end(environ, dry_run))
+    with record.place(out, runbook, catalogue.project_root(cwd), cwd) as path:
+        kept = record.started(runbook, values, path, secrets, os.environ.get("KAMALNB_PERFORMER", ""))
+        running = Running(kept, runbook.path.parent, Telling(as_json=as_json, quiet=quiet))
+        return asyncio.run(running.to_the_end(environ, dry_run))
 
 
 class Running:
@@ -75,7 +77,8 @@ class Running:
         self._client: Any = None
         self._reply: Mapping[str, Any] = {}
         self._signal: signal.Signals | None = None
-        self._interrupted = False
+        self._runs = False
+        self._cancels = False
         self._gave_up = ""
         self._pipe = -1
         self._heard = b""
@@ -88,7 +91,6 @@ class Running:
         with tempfile.TemporaryDirectory(prefix="kamalnb-") as directory, self._signals():
             self._client = kernel.client_for(self._record.document, self._cwd, Path(directory))
             self._client.on_cell_executed = self._executed
-            self._client.on_runs = self._interrupt
             self._save()
             try:
                 ended = await self._in_kernel(environ, dry_run)
@@ -143,7 +145,7 @@ class Running:
         from nbclient.exceptions import DeadKernelError
 
         cell, self._at = self._record.document["cells"][place], place
-        self._reply, self._client.runs = {}, False
+        self._reply, self._runs = {}, True
         began, number = time.monotonic(), self._client.code_cells_executed + 1
         self._telling.cell_started(number)
         try:
@@ -151,7 +153,7 @@ class Running:
         except DeadKernelError:
             raise _Gone from None
         finally:
-            self._client.runs = False
+            self._runs = False
         expected = "raises-exception" in cell["metadata"].get("tags", ())
         failed = self._reply.get("status") != "ok" and not expected
         state = await self._state()
@@ -175,6 +177,7 @@ class Running:
             if not state["going"]:
                 break
             self._telling.note(f"still going on: {', '.join(state['going'])}; {'cancelling' if cancel else 'waiting'}")
+            self._cancels = cancel
             cells = self._record.document["cells"]
             cells.append(record.added(SETTLE.format(cancel="cancel=True" if cancel else "")))
             cells[-1]["id"] = f"{cells[-1]['id']}-{len(cells)}"
@@ -268,10 +271,10 @@ class Running:
             self._give_up("Left before its end.")
 
     def _interrupt(self) -> None:
-        """Before a cell runs an interrupt is lost: this is called again when it does."""
-        if self._signal is not None and self._client.runs and not self._interrupted:
-            self._interrupted = True
+        """Until the cell has ended; it takes one. What cancels by itself needs none."""
+        if self._runs and not self._cancels:
             kernel.interrupt(self._client.km)
+            asyncio.get_running_loop().call_later(AGAIN, self._interrupt)
 
     def _give_up(self, why: str) -> None:
         self._gave_up = f"{why} {LEFT}"

@@ -27,7 +27,7 @@ class QuickScript(Script):
 
     @property
     def limit(self) -> float:
-        return 0.6
+        return 3.0
 
 
 def sh(text: str, name: str = "step", **settings: object) -> Command:

@@ -16,7 +16,7 @@ import pytest
 HERE = Path(__file__).parent
 
 PROGRAM = """
-import sys, time
+import os, sys, time
 sys.path.insert(0, {here!r})
 from console_events import *
 from kamalnb.console import Style, follow, presenter
@@ -106,12 +106,14 @@ def test_the_second_ctrl_c_leaves_at_once_and_says_where_each_host_stands(start:
     assert err == ""
 
 
-def test_sigterm_never_leaves_a_run_that_is_stopping(start: Start) -> None:
-    process = start(UNTIL_CANCELLED.format(then="time.sleep(0.5)"))
+def test_sigterm_never_leaves_a_run_that_is_stopping(start: Start, tmp_path: Path) -> None:
+    sent = tmp_path / "sent"  # the run goes on to its end once the second signal is on its way, and not before
+    process = start(UNTIL_CANCELLED.format(then=f"while not os.path.exists({str(sent)!r}): time.sleep(0.01)"))
     wait_for(process, "drain")
     process.send_signal(signal.SIGTERM)
     wait_for(process, "stopping:")
     process.send_signal(signal.SIGTERM)
+    sent.touch()
     out, _err = process.communicate(timeout=20)
     assert (process.returncode, "left before the end" in out) == (130, False)
 

@@ -20,11 +20,32 @@ def target(app: DemoApp) -> Target:
 
 
 def ask(app: DemoApp, request: bytes) -> socket.socket:
-    """A raw connection on which ``request`` was sent and has arrived."""
-    connection = socket.create_connection(("127.0.0.1", app.port), timeout=5)
+    """A raw connection on which ``request`` was sent."""
+    connection = socket.create_connection(("127.0.0.1", app.port), timeout=15)
     connection.sendall(request)
-    time.sleep(0.03)
     return connection
+
+
+def arrived(app: DemoApp, connection: socket.socket) -> socket.socket:
+    """``connection``, what was sent on it read: the app reads in order, and answers a later one."""
+    app.get("/version")
+    return connection
+
+
+def stops(app: DemoApp) -> str:
+    """Asks the app to stop; what it then says. It takes no new connection any more once it has said it."""
+    app.send(SIGTERM)
+    assert app.process.stdout is not None
+    return app.process.stdout.readline()
+
+
+def read_until(connection: socket.socket, wanted: bytes) -> bytes:
+    read = b""
+    while wanted not in read:
+        piece = connection.recv(65536)
+        assert piece, read
+        read += piece
+    return read
 
 
 def read_all(connection: socket.socket) -> bytes:
@@ -104,12 +125,13 @@ def test_the_order_log_outlives_the_process(tmp_path):
     for version in ("v1", "v2"):
         with demo_app(VERSION=version, ORDERS_LOG=log, GRACEFUL=0) as app:
             request = f"POST /orders HTTP/1.1\r\nX-Request-Id: {version}-1\r\nContent-Length: 0\r\n\r\n"
-            ask(app, request.encode()).close()
+            with ask(app, request.encode()) as connection:
+                assert connection.recv(65536).split()[1] == b"200"
     assert log.read_text() == "v1-1\nv2-1\n"
 
 
-def test_an_order_that_cannot_be_logged_is_not_accepted():
-    with demo_app(ORDERS_LOG="/nonexistent/orders") as app:
+def test_an_order_that_cannot_be_logged_is_not_accepted(tmp_path):
+    with demo_app(ORDERS_LOG=tmp_path / "no such directory" / "orders") as app:
         with ask(app, b"POST /orders HTTP/1.1\r\nX-Request-Id: a\r\nContent-Length: 0\r\n\r\n") as connection:
             assert connection.recv(65536).split()[1] == b"500"
         assert app.get_json("/orders")["orders"] == {}
@@ -118,40 +140,39 @@ def test_an_order_that_cannot_be_logged_is_not_accepted():
 def test_events_stream_and_end_properly_at_sigterm():
     with demo_app() as app:
         connection = ask(app, b"GET /stream HTTP/1.1\r\n\r\n")
+        raw = read_until(connection, b'data: {"version": "v1", "number": 0}')
         app.send(SIGTERM)
-        raw = read_all(connection)
-        assert b'data: {"version": "v1", "number": 0}' in raw
+        raw += read_all(connection)
         assert raw.endswith(b"0\r\n\r\n")
         assert app.wait() == 0
 
 
 def test_graceful_finishes_the_slow_request_after_sigterm():
     with demo_app() as app:
-        connection = ask(app, b"GET /slow?seconds=0.3 HTTP/1.1\r\n\r\n")
-        app.send(SIGTERM)
+        connection = arrived(app, ask(app, b"GET /slow?seconds=2 HTTP/1.1\r\n\r\n"))
+        assert "1 in flight" in stops(app)
         raw = read_all(connection)
         assert raw.startswith(b"HTTP/1.1 200 OK")
         assert b"Connection: close" in raw
-        assert raw.endswith(b"v1 after 0.3 s\n")
+        assert raw.endswith(b"v1 after 2 s\n")
         assert app.wait() == 0
-        assert "1 in flight" in app.process.stdout.read()
 
 
 def test_graceful_takes_no_new_connection_after_sigterm():
     with demo_app() as app:
-        slow = ask(app, b"GET /slow?seconds=0.2 HTTP/1.1\r\n\r\n")
-        app.send(SIGTERM)
-        time.sleep(0.03)
+        head = b"POST /orders HTTP/1.1\r\nX-Request-Id: a\r\nContent-Length: 1\r\n\r\n"
+        unfinished = arrived(app, ask(app, head))  # its last byte comes when we send it: until then the app is there
+        assert "1 in flight" in stops(app)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", app.port), timeout=5)
-        assert read_all(slow)
+        unfinished.sendall(b"x")
+        assert read_all(unfinished).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_graceful_answers_a_kept_connection_once_more_and_closes_it():
-    with demo_app() as app, ask(app, b"GET / HTTP/1.1\r\n\r\n") as connection:
+    with demo_app(IDLE_GRACE=20) as app, ask(app, b"GET / HTTP/1.1\r\n\r\n") as connection:
         connection.recv(65536)
-        app.send(SIGTERM)
-        time.sleep(0.03)
+        assert "1 idle" in stops(app)
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert b"Connection: close" in connection.recv(65536)
         assert connection.recv(65536) == b""
@@ -165,27 +186,38 @@ def test_graceful_does_not_wait_for_an_idle_connection():
         app.send(SIGTERM)
         assert connection.recv(65536) == b""
         assert app.wait() == 0
-        assert time.monotonic() - before < 2
+        assert time.monotonic() - before < 4  # it would wait for as long as we keep the connection
 
 
 def test_rude_drops_the_slow_request_at_sigterm():
     with demo_app(GRACEFUL=0) as app:
-        connection = ask(app, b"GET /slow?seconds=5 HTTP/1.1\r\n\r\n")
+        connection = arrived(app, ask(app, b"GET /slow?seconds=5 HTTP/1.1\r\n\r\n"))
         before = time.monotonic()
         app.send(SIGTERM)
         assert app.wait() == 128 + SIGTERM
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 4  # the request would take 5 s
         assert read_all(connection) == b""
 
 
 def test_health_is_503_until_ready():
-    with demo_app(READY_AFTER=0.4) as app:
+    with demo_app(READY_AFTER=3) as app:
         with pytest.raises(urllib.error.HTTPError, match="503") as error:
             app.get("/up")
         error.value.close()
         assert app.get("/") == "v1\n"
-        time.sleep(0.4)
+        until_healthy(app)
         assert app.get("/up") == "OK\n"
+
+
+def until_healthy(app: DemoApp) -> None:
+    end_at = time.monotonic() + 20
+    while time.monotonic() < end_at:
+        try:
+            app.get("/up")
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            time.sleep(0.05)
 
 
 def test_never_healthy_serves_all_the_same():
@@ -273,10 +305,9 @@ def test_an_unmasked_frame_is_a_protocol_error(app):
 
 
 def test_a_request_under_way_when_sigterm_comes_before_the_head_is_whole_is_answered():
-    with demo_app() as app:
-        connection = ask(app, b"GET / HTTP/1.1\r\nHost:")
-        app.send(SIGTERM)
-        time.sleep(0.03)
+    with demo_app(IDLE_GRACE=20) as app:
+        connection = arrived(app, ask(app, b"GET / HTTP/1.1\r\nHost:"))
+        assert "1 idle" in stops(app)
         connection.sendall(b" x\r\n\r\n")
         assert read_all(connection).startswith(b"HTTP/1.1 200 OK")
 

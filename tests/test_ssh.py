@@ -113,29 +113,37 @@ def test_the_next_script_after_that_connects_again(ssh: SshExecutor, web: Sshd) 
 
 
 def test_a_script_is_given_up_at_its_limit(ssh: SshExecutor) -> None:
+    run(ssh, sh("true"))  # the login is not in the limit
     begun = time.monotonic()
     script = QuickScript(sections=(Section(steps=(sh("echo begun; sleep 30"),)),))
     (result,) = ssh.run("web", script, nobody, nobody)
-    assert 0.5 < time.monotonic() - begun < 2.0
+    assert 2.5 < time.monotonic() - begun < 15.0
     assert (result.exited, result.stdout) == (None, "begun")
-    assert "given up after 0.6 s, its time limit" in result.stderr
+    assert "given up after 3 s, its time limit" in result.stderr
 
 
 def test_a_frozen_session_is_given_up_at_the_limit(ssh: SshExecutor, web: Sshd) -> None:
+    frozen: list[str] = []
+
     def freeze(number: int, line: str) -> None:
         os.kill(web.sessions()[0], signal.SIGSTOP)
+        frozen.append(line)
 
     begun = time.monotonic()
     script = QuickScript(sections=(Section(steps=(sh("echo begun; sleep 30"),)),))
     (result,) = ssh.run("web", script, nobody, freeze)
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 15.0
+    assert frozen == ["begun"]
     assert result.exited is None
 
 
 def test_a_host_that_stops_taking_a_large_script_is_given_up_too(ssh: SshExecutor, web: Sshd) -> None:
+    frozen: list[int] = []
+
     def freeze_when_the_shell_is_there() -> None:
         until(lambda: any("/bin/sh" in command_line(pid) for pid in web.everything()))
         os.kill(web.sessions()[0], signal.SIGSTOP)
+        frozen.extend(web.sessions())
 
     big = Command(name="big", words=("sh", "-c", "sleep 30"), stdin="x" * (24 << 20))
     freezer = threading.Thread(target=freeze_when_the_shell_is_there)
@@ -143,15 +151,16 @@ def test_a_host_that_stops_taking_a_large_script_is_given_up_too(ssh: SshExecuto
     begun = time.monotonic()
     results = ssh.run("web", QuickScript(sections=(Section(steps=(big,)),)), nobody, nobody)
     freezer.join()
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < 15.0
+    assert frozen
     assert results[-1].exited is None
 
 
 def test_a_connection_that_went_dead_while_idle_is_replaced(
     ssh: SshExecutor, web: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "SESSION_PATIENCE", 0.4)
     run(ssh, sh("true"))
+    monkeypatch.setattr(wire, "SESSION_PATIENCE", 2.0)
     os.kill(web.sessions()[0], signal.SIGSTOP)
     assert run(ssh, sh("echo alive"))[0].stdout == "alive\n"
 
@@ -160,8 +169,8 @@ def test_a_silent_host_is_asked_for_a_sign_of_life(
     ssh: SshExecutor, web: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(talk, "ASK_AFTER", 0.1)
-    monkeypatch.setattr(talk, "DEAD_AFTER", 0.8)
-    (living,) = run(ssh, sh("sleep 1.2"))
+    monkeypatch.setattr(talk, "DEAD_AFTER", 3.0)
+    (living,) = run(ssh, sh("sleep 4"))
     assert living.exited == 0
 
     (frozen,) = ssh.run(
@@ -200,12 +209,13 @@ def test_more_sessions_than_the_server_allows_wait_for_their_turn(
 
 
 def test_a_detached_script_survives_its_connection(ssh: SshExecutor, tmp_path: Path) -> None:
-    journal, proof = tmp_path / "journal", tmp_path / "proof"
-    step = sh(f"echo begun; sleep 0.5; echo still here > {proof}")
+    journal, go, proof = tmp_path / "journal", tmp_path / "go", tmp_path / "proof"
+    step = sh(f"echo begun; until [ -e {go} ]; do sleep 0.02; done; echo still here > {proof}")
     script = Script(sections=(Section(steps=(step,)),), journal=str(journal))
     results = ssh.run("web", script, nobody, lambda number, line: ssh.close())
     assert results[0].exited is None
     assert not proof.exists()
+    go.touch()
     until(proof.exists)
 
 
@@ -219,16 +229,19 @@ def test_a_detached_script_is_done_when_its_last_step_is(ssh: SshExecutor, tmp_p
 
 
 def test_a_secret_is_in_no_process_list_while_it_is_used(ssh: SshExecutor, tmp_path: Path) -> None:
-    canary = "canary-7f3a91"
-    step = Command(name="use", words=("sh", "-c", "read word; echo reading; sleep 0.4"), stdin=Secret(canary + "\n"))
+    canary, looked = "canary-7f3a91", tmp_path / "looked"
+    text = f"read word; echo reading; until [ -e {looked} ]; do sleep 0.02; done"
+    step = Command(name="use", words=("sh", "-c", text), stdin=Secret(canary + "\n"))
     seen: list[str] = []
 
     def look_around(number: int, line: str) -> None:
         lists = [command_line(pid.name) for pid in Path("/proc").iterdir() if pid.name.isdigit()]
+        looked.touch()
         seen.extend(line for line in lists if canary in line)
         assert any("exec" in line or "read word" in line for line in lists)
 
     for journal in (None, str(tmp_path / "journal")):
+        looked.unlink(missing_ok=True)
         script = Script(sections=(Section(steps=(step,)),), journal=journal)
         (result,) = ssh.run("web", script, nobody, look_around)
         assert result.ok
@@ -258,7 +271,7 @@ def test_an_interrupt_ends_the_wait_and_the_next_script_runs(ssh: SshExecutor) -
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         ssh.run("web", Script.of(sh("echo begun; sleep 20")), nobody, interrupt)
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 15.0
     assert run(ssh, sh("true"))[0].ok
 
 
@@ -285,13 +298,19 @@ def test_a_connection_in_use_is_not_idle(place: Place, web: Sshd, tmp_path: Path
 
 
 @pytest.mark.parametrize("allowed", [1, 2])
-def test_a_server_with_few_sessions_per_connection_gets_more_connections(place: Place, allowed: int) -> None:
+def test_a_server_with_few_sessions_per_connection_gets_more_connections(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
     """A lock, a followed log and three scripts at once: hardened servers often say MaxSessions 1 or 2."""
+    # A busy sshd may free a session late; that must not look like one that allows fewer.
+    monkeypatch.setattr(wire, "ROOM_PATIENCE", 5.0)
+    enough = tmp_path / "enough"
     name = f"narrow-{allowed}"
     server = place.serve(name, settings=f"MaxSessions {allowed}")
     ssh = place.executor()
     held = ssh.hold(name, sh("echo held; cat >/dev/null"), 5.0)
-    follow = threading.Thread(target=lambda: ssh.stream(name, sh("sleep 3"), lambda error, piece: None))
+    log = sh(f"until [ -e {enough} ]; do sleep 0.02; done")
+    follow = threading.Thread(target=lambda: ssh.stream(name, log, lambda error, piece: None))
     follow.start()
     barrier = threading.Barrier(3, timeout=20)
 
@@ -302,8 +321,10 @@ def test_a_server_with_few_sessions_per_connection_gets_more_connections(place: 
         return ssh.run(name, Script.of(sh("echo begun; sleep 0.1")), nobody, run_beside_the_others)
 
     with ThreadPoolExecutor(3) as pool:
-        assert [results[0].exited for results in pool.map(script, range(3))] == [0, 0, 0]
+        exited = [results[0].exited for results in pool.map(script, range(3))]
+    enough.touch()
     follow.join()
+    assert exited == [0, 0, 0]
     assert held.held
     assert server.logins <= 5
     held.release()
@@ -332,7 +353,7 @@ print(time.time())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path.cwd())
     assert done.stderr == ""
-    assert time.time() - float(done.stdout) < 2.0
+    assert time.time() - float(done.stdout) < 4.5  # a connection that held it up would do so for 5 s
 
 
 def test_importing_the_executor_imports_no_fabric(place: Place) -> None:

@@ -149,15 +149,15 @@ def test_certificates_in_the_containers_own_layer_are_carried_over_or_not_given_
 
 
 def test_a_reboot_goes_on_where_its_controller_is_killed(shop: Shop) -> None:
-    before = ids(shop)["traefik"]
+    before, runs = ids(shop)["traefik"], shop.standing(HOST).runs
     file = shop.config(**DEBUG)
     script = Path(__file__).with_name("proxied.py")
     argv = [sys.executable, str(script), str(file), HOST]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=script.parent)
     assert process.stdout is not None
     for line in process.stdout:
-        if line.strip() == "switch":
-            time.sleep(0.2)
+        if line.strip() == "switch":  # it is sent then; what the host has begun it ends by itself
+            until(lambda: set(shop.standing(HOST).runs) - set(runs), "the host has the script")
             process.send_signal(signal.SIGKILL)
             break
     process.wait()

@@ -11,6 +11,7 @@ It runs as PID 1 of a container. Environment:
     EXIT_AT_ONCE  1: end with exit code 1 before listening
     DIE_AFTER     seconds after its first answer outside the health path until it dies, exit code 1; 0: never
     ORDERS_LOG    file that gets one line per POST /orders (one append each, so containers can share it)
+    IDLE_GRACE    seconds a kept connection stays after SIGTERM, for a request that is already on its way (0.3)
 
 Paths: HEALTH_PATH (any method), / , /version, /orders (POST counts an id, GET lists them), /slow?seconds=3,
 /ws (WebSocket echo, RFC 6455), /stream (server-sent events). Each answer names X-Version and X-Served-By.
@@ -36,7 +37,6 @@ from urllib.parse import parse_qs, urlsplit
 
 STARTED = time.monotonic()
 HOST = socket.gethostname()
-IDLE_GRACE = 0.3  # seconds a kept connection stays after SIGTERM, for a request that is already on its way
 CLOSE_WAIT = 1.0  # seconds a WebSocket client has to answer our close frame
 MAX_BODY = 1_000_000
 ORDER_ID = re.compile(r"[\w.:/-]{1,200}")
@@ -61,6 +61,7 @@ class Settings:
     exit_at_once: bool
     die_after: float
     orders_log: str
+    idle_grace: float
 
     @classmethod
     def read(cls, env: dict[str, str]) -> Settings:
@@ -75,6 +76,7 @@ class Settings:
             exit_at_once=env.get("EXIT_AT_ONCE", "0") not in ("", "0"),
             die_after=float(env.get("DIE_AFTER") or 0),
             orders_log=env.get("ORDERS_LOG", ""),
+            idle_grace=float(env.get("IDLE_GRACE") or 0.3),
         )
 
 
@@ -163,7 +165,7 @@ class App:
             if connection.websocket:
                 self.say_goodbye(connection)
         if self.connections:
-            await asyncio.wait(self.connections, timeout=IDLE_GRACE)
+            await asyncio.wait(self.connections, timeout=self.settings.idle_grace)
         for connection in self.connections.values():
             if not connection.busy:
                 connection.writer.close()

@@ -367,6 +367,8 @@ def websocket_that(ends: bytes, echoes: int) -> Handler:
             writer.write(bytes((0x80 | TEXT, len(text))) + text)
         await receive(reader)
         writer.write(ends)
+        writer.write_eof()
+        await reader.read(-1)  # to close with a text unread would be a reset
 
     return handler
 

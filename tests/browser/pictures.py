@@ -69,7 +69,7 @@ def take_panel(notebook: Notebook, out: Path, theme: str) -> None:
     panel.get_by_role("textbox", name="Type web@v2").wait_for()
     shot(notebook, 0, out / f"panel-{theme}.png")
     confirm(notebook, 0, "web@v2")
-    notebook.until(lambda: panel.get_by_role("button", name="Undo").count() == 2, "the way back", 120)
+    notebook.until(lambda: panel.get_by_role("button", name="Undo", exact=True).count() == 2, "the way back", 120)
     notebook.until(lambda: panel.get_by_role("button", name="Plan", exact=True).is_enabled(), "the new look")
     shot(notebook, 0, out / f"panel-finished-{theme}.png")
 

@@ -31,7 +31,7 @@ def test_chosen_planned_confirmed_and_booted(panel: Notebook) -> None:
     versions = page.get_by_role("combobox", name="Version")
     labels = [" ".join(label.split()) for label in versions.locator("option").all_inner_texts()]
     versions.select_option(index=labels.index("v2 — image on 2 hosts"))
-    page.get_by_role("button", name="Plan").click()
+    page.get_by_role("button", name="Plan", exact=True).click()
     box = page.get_by_role("textbox", name="Type web@v2 to boot 2 hosts:")
     box.fill("web@v2")
     box.press("Enter")
@@ -49,7 +49,7 @@ def test_chosen_planned_confirmed_and_booted(panel: Notebook) -> None:
 def test_a_version_that_cannot_be_one_is_told(panel: Notebook) -> None:
     panel.page.get_by_role("listbox", name="Hosts").select_option(index=[1, 2])
     panel.page.get_by_role("textbox", name="or type one").fill("no version")
-    panel.page.get_by_role("button", name="Plan").click()
+    panel.page.get_by_role("button", name="Plan", exact=True).click()
     panel.page.get_by_text("cannot be a version").wait_for()
 
 
@@ -103,15 +103,18 @@ def went_back(panel: Notebook) -> None:
 
 def test_undo_of_the_panel_is_one_click(panel: Notebook) -> None:
     booted_by_mouse(panel)
-    panel.page.get_by_role("button", name="Undo").first.click()
+    # Exact, for the name of this notebook, which the file browser lists as a button, has "undo" in it.
+    panel.page.get_by_role("button", name="Undo", exact=True).first.click()
     went_back(panel)
 
 
 def test_undo_of_the_finished_rollout_is_one_click_whatever_is_chosen_by_then(panel: Notebook) -> None:
     booted_by_mouse(panel)
     panel.page.get_by_role("listbox", name="Hosts").select_option(index=[3])
-    panel.until(lambda: panel.page.get_by_role("button", name="Undo").count() == 2, "the button below the record")
-    panel.page.get_by_role("button", name="Undo").last.click()
+    panel.until(
+        lambda: panel.page.get_by_role("button", name="Undo", exact=True).count() == 2, "the button below the record"
+    )
+    panel.page.get_by_role("button", name="Undo", exact=True).last.click()
     went_back(panel)
 
 
@@ -133,11 +136,13 @@ def test_whole_session_by_keyboard_alone(panel: Notebook) -> None:
     page.get_by_role("textbox", name="Type web@v2 to boot 2 hosts:").wait_for()
     tab_to(panel, "Type web@v2 to boot 2 hosts:")
     page.keyboard.type("web@v2")
-    panel.until(lambda: page.get_by_role("button", name="Boot").is_enabled(), "a button that can be pressed")
+    panel.until(
+        lambda: page.get_by_role("button", name="Boot", exact=True).is_enabled(), "a button that can be pressed"
+    )
     tab_to(panel, "Boot")
     page.keyboard.press("Space")
     page.get_by_text("v2 serves on web-1, web-2 instead of v1").first.wait_for()
-    panel.until(lambda: page.get_by_role("button", name="Undo").count() == 2, "the way back")
+    panel.until(lambda: page.get_by_role("button", name="Undo", exact=True).count() == 2, "the way back")
     tab_to(panel, "Undo", back=True)
     page.keyboard.press("Enter")
     went_back(panel)
@@ -168,7 +173,7 @@ def test_panel_and_its_plan_are_told_to_screen_readers(panel: Notebook) -> None:
     box.fill("web@v2")
     box.press("Enter")
     page.get_by_text("v2 serves on web-1, web-2 instead of v1").first.wait_for()
-    panel.until(lambda: page.get_by_role("button", name="Undo").count() == 2, "the way back")
+    panel.until(lambda: page.get_by_role("button", name="Undo", exact=True).count() == 2, "the way back")
     page.get_by_text("2 of 3 hosts answered.").first.wait_for()  # the new look; the plan was told before it
     told = panel.output(0).aria_snapshot()
     assert "- status: 2 of 3 hosts answered." in told

@@ -28,11 +28,11 @@ def test_run_all_begins_nothing_and_the_typed_word_does(notebook: Notebook) -> N
     opened(notebook, "run = fleet.plan('v2').boot()", "str(run.state)", speed=0.05)
     assert "waiting for confirmation" in notebook.output(2).inner_text()
     looks_like("waiting", notebook.output(1).aria_snapshot())
-    button = notebook.page.get_by_role("button", name="Boot")
+    button = notebook.page.get_by_role("button", name="Boot", exact=True)
     assert button.is_disabled()
     confirm(notebook)
     notebook.page.get_by_role("progressbar", name="boot app v2 on 3 hosts").wait_for()
-    cancel = notebook.output(1).get_by_role("button", name="Cancel")
+    cancel = notebook.output(1).get_by_role("button", name="Cancel", exact=True)
     cancel.wait_for()
     notebook.run(2)  # the kernel is free meanwhile
     assert "running" in notebook.output(2).inner_text()
@@ -55,9 +55,9 @@ def test_the_saved_cell_holds_the_record_and_no_widget(notebook: Notebook) -> No
 
 def test_undo_below_a_finished_rollout_is_one_click_and_its_record_stays(notebook: Notebook) -> None:
     opened(notebook, "run = fleet.plan('v2').boot()", "fleet.versions().version.tolist()")
-    assert notebook.output(1).get_by_role("button", name="Undo").count() == 0
+    assert notebook.output(1).get_by_role("button", name="Undo", exact=True).count() == 0
     confirm(notebook)
-    notebook.output(1).get_by_role("button", name="Undo").click()
+    notebook.output(1).get_by_role("button", name="Undo", exact=True).click()
     notebook.until(lambda: "v1 serves on web-1, web-2, web-3 instead of v2" in notebook.output(1).inner_text(), "undo")
     notebook.until(lambda: notebook.output(1).locator(".kn-card").count() == 2, "both records")
     notebook.run(2)
@@ -72,7 +72,7 @@ def test_undo_below_a_finished_rollout_is_one_click_and_its_record_stays(noteboo
 def test_cancel_while_it_runs_takes_everything_back(notebook: Notebook) -> None:
     opened(notebook, "run = fleet.plan('v2').boot()", "fleet.versions().version.tolist()", speed=0.15)
     confirm(notebook)
-    notebook.output(1).get_by_role("button", name="Cancel").click()
+    notebook.output(1).get_by_role("button", name="Cancel", exact=True).click()
     notebook.until(lambda: ended(notebook, 1), "the record")
     assert "stopped" in notebook.output(1).inner_text()
     notebook.run(2)
@@ -82,7 +82,7 @@ def test_cancel_while_it_runs_takes_everything_back(notebook: Notebook) -> None:
 def test_double_click_on_boot_begins_once(notebook: Notebook) -> None:
     opened(notebook, "run = fleet.plan('v2').boot()", "list(run.events.event).count('RunStarted')")
     notebook.page.get_by_role("textbox", name="Type web@v2").fill("web@v2")
-    notebook.page.get_by_role("button", name="Boot").dblclick()
+    notebook.page.get_by_role("button", name="Boot", exact=True).dblclick()
     notebook.until(lambda: ended(notebook, 1), "the record")
     notebook.run(2)
     assert notebook.output(2).inner_text().strip().endswith("1")
@@ -94,12 +94,14 @@ def test_by_keyboard_alone(notebook: Notebook) -> None:
     focused = "() => document.activeElement.getAttribute('placeholder') || document.activeElement.textContent"
     page.get_by_role("textbox", name="Type web@v2").focus()
     page.keyboard.type("web@v2")
-    notebook.until(lambda: page.get_by_role("button", name="Boot").is_enabled(), "a button that can be pressed")
+    notebook.until(
+        lambda: page.get_by_role("button", name="Boot", exact=True).is_enabled(), "a button that can be pressed"
+    )
     page.keyboard.press("Tab")
     assert page.evaluate(focused) == "Boot"
     page.keyboard.press("Space")
-    notebook.output(1).get_by_role("button", name="Cancel").wait_for()
-    notebook.output(1).get_by_role("button", name="Cancel").focus()
+    notebook.output(1).get_by_role("button", name="Cancel", exact=True).wait_for()
+    notebook.output(1).get_by_role("button", name="Cancel", exact=True).focus()
     page.keyboard.press("Enter")
     notebook.until(lambda: ended(notebook, 1), "the record")
     assert "stopped" in notebook.output(1).inner_text()
@@ -117,7 +119,7 @@ def test_page_that_is_loaded_again_in_mid_run_goes_on_and_says_how_to_keep_the_r
     notebook.save()
     notebook.reload()
     notebook.page.get_by_role("progressbar", name="boot app v2 on 3 hosts").wait_for()
-    notebook.page.get_by_role("button", name="Cancel").click()
+    notebook.page.get_by_role("button", name="Cancel", exact=True).click()
     notebook.page.get_by_text("run the cell once more to keep the record").wait_for()
     notebook.start(2)
     notebook.until(lambda: holds_record(notebook, 2), "the record")
@@ -128,9 +130,11 @@ def test_page_that_is_loaded_again_in_mid_run_goes_on_and_says_how_to_keep_the_r
 def test_click_while_the_kernel_is_busy_is_not_lost(notebook: Notebook) -> None:
     opened(notebook, "run = fleet.plan('v2').boot()", "import time; time.sleep(2)")
     notebook.page.get_by_role("textbox", name="Type web@v2").fill("web@v2")
-    notebook.until(lambda: notebook.page.get_by_role("button", name="Boot").is_enabled(), "a button to press")
+    notebook.until(
+        lambda: notebook.page.get_by_role("button", name="Boot", exact=True).is_enabled(), "a button to press"
+    )
     notebook.start(2)
-    notebook.page.get_by_role("button", name="Boot").click()
+    notebook.page.get_by_role("button", name="Boot", exact=True).click()
     notebook.until(lambda: ended(notebook, 1), "the record")
     assert "v2 serves on web-1, web-2, web-3" in notebook.output(1).inner_text()
 
@@ -163,7 +167,7 @@ def test_table_is_searched_and_sorted_and_marks_meaning_by_words(notebook: Noteb
     notebook.until(lambda: output.locator("tbody tr:visible").count() == 1, "one row")
     assert "1 of 3 rows" in output.inner_text()
     output.get_by_role("searchbox", name="Search").fill("")
-    head = output.get_by_role("button", name="host")
+    head = output.get_by_role("button", name="host", exact=True)
     head.click()
     head.click()
     assert output.locator("tbody tr").first.inner_text().startswith("web-3")

@@ -55,7 +55,7 @@ def test_a_cell_boots_and_undoes_real_hosts(shop: Shop, notebook: Notebook) -> N
     assert "v2 serves on web-1, web-2 instead of v1" in notebook.output(2).inner_text()
     assert {shop.version_at(host) for host in shop.hosts} == {"v2"}
     notebook.run(3)
-    notebook.output(3).get_by_role("button", name="Undo").click()
+    notebook.output(3).get_by_role("button", name="Undo", exact=True).click()
     notebook.until(lambda: ended(notebook, 3), "the record", 120)
     assert {shop.version_at(host) for host in shop.hosts} == {"v1"}
 
@@ -68,7 +68,7 @@ def test_cancel_by_button_leaves_real_hosts_as_they_were(shop: Shop, notebook: N
     )
     notebook.run(0)
     notebook.run(1)
-    notebook.output(1).get_by_role("button", name="Cancel").click()
+    notebook.output(1).get_by_role("button", name="Cancel", exact=True).click()
     notebook.until(lambda: ended(notebook, 1), "the record", 120)
     assert "stopped" in notebook.output(1).inner_text()
     assert {shop.version_at(host) for host in shop.hosts} == {"v1"}

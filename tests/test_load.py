@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import socket
 import ssl
 import struct
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -791,3 +793,29 @@ def test_over_https_only_the_certificate_of_the_host_is_believed(tmp_path, made_
     assert tally.requests > 5
     assert (tally.lost > 0) is lost
     assert lost or tally.versions == ("v1",)
+
+
+def test_over_https_no_connection_stays_open_though_the_other_side_says_no_goodbye(tmp_path, recwarn):
+    certificate, key = self_signed(tmp_path, "shop.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    answered, silent = threading.Event(), threading.Event()
+
+    def serve(listener):
+        with listener, context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(4096)
+            connection.sendall(OK)
+            answered.set()
+            silent.wait(10)  # the client ends meanwhile, and its goodbye is not answered
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=serve, args=(listener,))
+    thread.start()
+    url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    with running_load({"web-1": url}, only(keepalive=1), "shop.test", trust=str(certificate)) as load:
+        assert answered.wait(10)
+        load.stop()
+    silent.set()
+    thread.join()
+    gc.collect()
+    assert [str(one.message) for one in recwarn if issubclass(one.category, ResourceWarning)] == []

@@ -205,7 +205,10 @@ class Connection:
         return f" (request {self.asked} on a kept connection)" if self.asked > 1 else ""
 
     def close(self) -> None:
-        self.writer.close()
+        if self.writer.get_extra_info("sslcontext"):
+            self.writer.transport.abort()  # close() waits for the other side's goodbye; the loop may end before it
+        else:
+            self.writer.close()
 
 
 def broken(error: OSError, when: str) -> Lost:

@@ -35,13 +35,20 @@ def ended(threads: Iterable[threading.Thread]) -> None:
 def side_by_side(work: Callable[[T], None], items: Sequence[T], most: int) -> None:
     """Does ``work`` for each item and returns when all of it is done. Raises the error of the first one that failed."""
     futures = [Future[None]() for _ in items]
-    ended(begun(lambda number: into(futures[number], lambda: work(items[number])), range(len(items)), most))
+    ended(begun(lambda number: _into(futures[number], lambda: work(items[number])), range(len(items)), most))
     for future in futures:
         future.result()
 
 
-def into(future: Future[T], work: Callable[[], T]) -> None:
-    """Puts what ``work`` gives, or raises, into ``future``."""
+def beside(work: Callable[[], T]) -> tuple[Future[T], threading.Thread]:
+    """Begins ``work``; what will hold its result or its error, and its thread."""
+    future: Future[T] = Future()
+    thread = threading.Thread(target=_into, args=(future, work), name="kamalnb-aside")
+    thread.start()
+    return future, thread
+
+
+def _into(future: Future[T], work: Callable[[], T]) -> None:
     try:
         future.set_result(work())
     except BaseException as error:

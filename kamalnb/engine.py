@@ -11,7 +11,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from . import crew, events
@@ -125,15 +124,14 @@ class Engine:
         def told(line: str) -> None:
             self._queue.put(events.LinePrinted(at=self.now(), name=name, line=line))
 
-        going: Future[T] = Future()
-        threads = crew.begun(lambda one: crew.into(going, lambda: one(told)), [work], 1)
+        going, thread = crew.beside(lambda: work(told))
         try:
             while not (going.done() and self._queue.empty()):
                 item = self._next()
                 if item is not None and not isinstance(item, Outcome):
                     yield item
         finally:
-            crew.ended(threads)
+            thread.join()
         return going.result()
 
     def _each(self, jobs: tuple[Job, ...]) -> Generator[Event, None, tuple[Outcome, ...]]:

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 CHROMIUM = os.environ.get("KAMALNB_CHROMIUM", "/usr/bin/chromium")
 KERNEL = os.environ.get("KAMALNB_KERNEL", "")
@@ -68,9 +70,6 @@ class Notebook:
 
     def open(self, *cells: str) -> Notebook:
         """Writes the notebook and opens it."""
-        import nbformat  # seconds of grammars, which tests without a browser should not pay for
-        from nbformat.v4 import new_code_cell, new_notebook
-
         python = {"name": "python3", "display_name": "Python 3", "language": "python"}
         cells_of = [new_code_cell(cell) for cell in cells]
         nbformat.write(new_notebook(cells=cells_of, metadata={"kernelspec": python}), self.file)
@@ -159,8 +158,6 @@ class Notebook:
 
     def saved(self, number: int) -> list[dict[str, Any]]:
         """The outputs of a cell as they are in the file."""
-        import nbformat
-
         return [dict(output) for output in nbformat.read(self.file, as_version=4).cells[number].outputs]
 
     def shown(self) -> str:
